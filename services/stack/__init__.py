@@ -1,0 +1,1 @@
+"""Engines and services as processes or containers: fetched, started, watched, stopped."""
