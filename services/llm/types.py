@@ -1,0 +1,182 @@
+"""What a service asks and what it gets back: requests, answers, stream events. Values only, no I/O."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from services.llm.errors import LLMError
+
+JSONSchema = Mapping[str, Any]
+
+
+class Role(enum.StrEnum):
+    SYSTEM = "system"
+    USER = "user"
+    ASSISTANT = "assistant"
+
+
+class Finish(enum.StrEnum):
+    """Why the engine stopped writing."""
+
+    STOP = "stop"
+    LENGTH = "length"
+
+
+class Outcome(enum.StrEnum):
+    """How a stream ended, for the person who reads it."""
+
+    COMPLETE = "complete"
+    RESCUED = "rescued"
+    PARTIAL = "partial"
+
+
+class Rescue(enum.StrEnum):
+    """What to do when a stream breaks after its first content token."""
+
+    NONE = "none"
+    RESTART = "restart"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Message:
+    role: Role
+    content: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sampling:
+    """Every sampling field, always sent, because the engines' own defaults differ three ways.
+
+    `max_tokens` is the limit of new tokens. `top_k` 0 and `min_p` 0.0 mean off. `stop` holds at most four strings,
+    vLLM's limit.
+    """
+
+    max_tokens: int
+    temperature: float = 0.0
+    top_p: float = 1.0
+    top_k: int = 0
+    min_p: float = 0.0
+    repetition_penalty: float = 1.0
+    presence_penalty: float = 0.0
+    frequency_penalty: float = 0.0
+    seed: int = 0
+    stop: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChatRequest:
+    """One request of a service, tries included.
+
+    `key` makes the canary sticky (a user, a document); `first` pins the provider asked first, for measuring.
+    """
+
+    service: str
+    alias: str
+    messages: tuple[Message, ...]
+    sampling: Sampling
+    deadline_s: float
+    schema: JSONSchema | None = None
+    key: str = ""
+    first: str | None = None
+    rescue: Rescue = Rescue.NONE
+    request_id: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Usage:
+    """Tokens as the engine counted them; None where it did not say."""
+
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """One try at one provider. `error` is None when it answered; times in seconds."""
+
+    provider: str
+    model: str
+    error: LLMError | None
+    duration_s: float
+    first_token_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Skip:
+    """A provider of the chain that was not tried, and why."""
+
+    provider: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Provenance:
+    """Who answered, after which attempts. `fallback_reason` is None when the first provider of the chain answered."""
+
+    request_id: str
+    provider: str
+    engine: str
+    model: str
+    attempts: tuple[Attempt, ...]
+    skipped: tuple[Skip, ...] = ()
+    fallback_reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """A whole answer. `first_token_s` and `duration_s` count from the request, failed tries included."""
+
+    text: str
+    finish: Finish
+    usage: Usage
+    provenance: Provenance
+    duration_s: float
+    first_token_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Token:
+    """Some content of a stream; never empty, not always exactly one token."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Restarted:
+    """The tokens so far are void: their provider broke off, the next one starts over (the service opted in)."""
+
+    provider: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class End:
+    """Always the last event of a stream. `error` says what broke when the outcome is `partial`."""
+
+    outcome: Outcome
+    answer: Answer
+    error: LLMError | None = None
+
+
+StreamEvent = Token | Restarted | End
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chunk:
+    """One frame of a provider's stream, already in our words."""
+
+    text: str = ""
+    finish: Finish | None = None
+    usage: Usage | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Completion:
+    """One provider's whole answer."""
+
+    text: str
+    finish: Finish
+    usage: Usage = field(default_factory=Usage)
