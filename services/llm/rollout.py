@@ -90,9 +90,7 @@ def dump(rollout: Rollout) -> str:
 class RolloutWatch:
     """The current rollout, re-read when the file changed, looked at no more than every `every_s` seconds."""
 
-    def __init__(
-        self, path: Path, *, every_s: float = 0.5, clock: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, path: Path, *, every_s: float = 0.5, clock: Callable[[], float] = time.monotonic) -> None:
         self._path = path
         self._every_s = every_s
         self._clock = clock

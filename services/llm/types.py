@@ -23,6 +23,7 @@ class Finish(enum.StrEnum):
 
     STOP = "stop"
     LENGTH = "length"
+    CUT = "cut"  # it did not: the stream broke
 
 
 class Outcome(enum.StrEnum):

@@ -1,0 +1,113 @@
+"""The providers of one service: which of them a request may ask, in which order, and for how long."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from typing import Protocol, runtime_checkable
+
+from services.llm.errors import BusyError, ConfigError, ContextTooLong, DeadError, ErrorType, LLMError
+from services.llm.link import Link
+from services.llm.mapping import prompt_bound
+from services.llm.run import Run
+from services.llm.types import Message
+
+KEPT_FOR_FALLBACK = 0.4
+"""Part of the remaining time that a provider may not use up while another one stands behind it."""
+
+COUNT_LIMIT_S = 1.0
+REOPEN_AFTER_S = 5.0
+
+
+@runtime_checkable
+class TokenCounter(Protocol):
+    """A provider that can count the tokens of a prompt without generating."""
+
+    async def count_tokens(self, alias: str, messages: tuple[Message, ...]) -> int: ...
+
+
+class Chain:
+    """`links` by provider name; one object per process, shared by all requests."""
+
+    def __init__(self, links: Mapping[str, Link]) -> None:
+        self.links = links
+
+    def named(self, names: Sequence[str]) -> list[Link]:
+        """The links of a route, in its order. Raises `ConfigError` for a provider that is not set up."""
+        missing = [name for name in names if name not in self.links]
+        if missing:
+            raise ConfigError(f"no provider {missing[0]!r} is set up; there are: {', '.join(self.links)}")
+        return [self.links[name] for name in names]
+
+    async def eligible(self, run: Run) -> list[Link]:
+        """The providers whose window surely covers the request; the others are noted in `run.skipped`."""
+        links = []
+        for link in self.named(run.route.chain):
+            refusal = await self._refusal(run, link)
+            if refusal:
+                run.skip(link, refusal)
+            else:
+                links.append(link)
+        return links
+
+    def usable(self, run: Run, eligible: Sequence[Link]) -> Iterator[tuple[Link, bool]]:
+        """The providers to try, each with whether another one stands behind it.
+
+        One whose breaker is open is passed over, unless it is the last and nobody has been asked yet: then trying
+        costs nothing. Raises `DeadlineExceeded` between two tries.
+        """
+        for index, link in enumerate(eligible):
+            followed = index < len(eligible) - 1
+            if link.breaker.is_open and (followed or run.attempts):
+                detail = f"breaker open after: {link.breaker.last_error}"
+                error = DeadError(detail, provider=link.name, type=ErrorType.BREAKER_OPEN, retry_after_s=REOPEN_AFTER_S)
+                run.skip(link, error)
+                continue
+            run.remaining()
+            yield link, followed
+
+    @contextlib.asynccontextmanager
+    async def permit(self, run: Run, link: Link, *, followed: bool) -> AsyncIterator[bool]:
+        """Hold one slot of the provider; False where it has no room, which is noted."""
+        async with contextlib.AsyncExitStack() as held:
+            try:
+                await held.enter_async_context(link.limit.permit(self.share_of_time(run, followed=followed)))
+            except BusyError as exc:
+                run.skip(link, exc)
+                yield False
+                return
+            yield True
+
+    @staticmethod
+    def share_of_time(run: Run, *, followed: bool) -> float:
+        """Seconds that a try may take. Raises `DeadlineExceeded` when none are left."""
+        return run.remaining() * (1 - KEPT_FOR_FALLBACK) if followed else run.remaining()
+
+    async def _refusal(self, run: Run, link: Link) -> LLMError | None:
+        """Why `link` must not get this request: it would cut a prompt that might not fit, and say nothing."""
+        provider, request = link.provider, run.request
+        if provider.refuses_long_prompts:
+            return None
+        room = provider.window(request.alias) - request.sampling.max_tokens
+        if prompt_bound(request.messages) <= room:
+            return None
+        tokens = await self._count(run)
+        if tokens is not None and tokens <= room:
+            return None
+        said = f"the prompt has {tokens} tokens" if tokens is not None else "the prompt may not fit"
+        detail = (
+            f"{said}; the window of {provider.window(request.alias)} minus max_tokens={request.sampling.max_tokens} "
+            f"leaves {room}, and {provider.engine} would cut the rest in silence; send less text"
+        )
+        return ContextTooLong(detail, provider=provider.name)
+
+    async def _count(self, run: Run) -> int | None:
+        """Tokens of the prompt by an engine that can count; None where none answers in time."""
+        for link in self.links.values():
+            if not isinstance(link.provider, TokenCounter) or link.breaker.is_open:
+                continue
+            with contextlib.suppress(LLMError, TimeoutError):
+                async with asyncio.timeout(min(COUNT_LIMIT_S, run.remaining())):
+                    return await link.provider.count_tokens(run.request.alias, run.request.messages)
+        return None
