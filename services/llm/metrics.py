@@ -104,7 +104,7 @@ METRICS = (
 
 
 class Metrics:
-    """Give `observe` to the client as a hook and `breaker_changed` to its links. Label children exist from the start."""
+    """Give `observe` to the client as a hook, `breaker_changed` to its links. Label children exist from the start."""
 
     def __init__(self, registry: CollectorRegistry, *, service: str, providers: Sequence[str]) -> None:
         self._service = service

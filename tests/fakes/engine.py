@@ -1,0 +1,291 @@
+"""A fake engine with scripted faults that speaks vLLM's and Ollama's wire formats; for faults and speed only."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import enum
+import json
+import socket
+from collections import deque
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.routing import Route
+
+FOREVER_S = 3600.0
+
+
+class Fault(enum.StrEnum):
+    """What happens to one generating request. `OK` is none."""
+
+    OK = "ok"
+    BUSY_503 = "busy_503"
+    BUSY_429 = "busy_429"
+    BROKEN_500 = "broken_500"
+    TOO_LONG_400 = "too_long_400"
+    BAD_REQUEST_400 = "bad_request_400"
+    MODEL_404 = "model_404"
+    KEY_401 = "key_401"
+    HANG = "hang"
+    SILENT_HEADERS = "silent_headers"
+    ROLE_ONLY = "role_only"
+    PING_ONLY = "ping_only"
+    CUT_FIRST = "cut_first"
+    CUT_MIDDLE = "cut_middle"
+    STALL_MIDDLE = "stall_middle"
+    ERROR_FIRST = "error_first"
+    ERROR_MIDDLE = "error_middle"
+    NO_FINISH = "no_finish"
+    MALFORMED = "malformed"
+    LENGTH = "length"
+
+
+STATUSES: dict[Fault, tuple[int, dict[str, Any]]] = {
+    Fault.BUSY_503: (503, {"message": "server busy", "type": "Service Unavailable", "param": None, "code": 503}),
+    Fault.BUSY_429: (429, {"message": "slow down", "type": "rate", "param": None, "code": 429}),
+    Fault.BROKEN_500: (500, {"message": "EngineCore encountered an issue", "type": "x", "param": None, "code": 500}),
+    Fault.TOO_LONG_400: (
+        400,
+        {"message": "maximum context length", "type": "BadRequestError", "param": "input_tokens", "code": 400},
+    ),
+    Fault.BAD_REQUEST_400: (400, {"message": "no", "type": "BadRequestError", "param": "temperature", "code": 400}),
+    Fault.MODEL_404: (
+        404,
+        {"message": "The model does not exist", "type": "NotFoundError", "param": None, "code": 404},
+    ),
+    Fault.KEY_401: (401, {"message": "Unauthorized", "type": "x", "param": None, "code": 401}),
+}
+
+
+class Cut(Exception):
+    """Makes the server drop the connection, as a dying engine does."""
+
+
+@dataclass(slots=True)
+class FakeEngine:
+    """`faults` are used up in order, then `default`. `bodies` are the generating requests it has seen."""
+
+    words: tuple[str, ...] = ("Bonjour", " from", " a", " fake")
+    default: Fault = Fault.OK
+    faults: deque[Fault] = field(default_factory=deque)
+    bodies: list[dict[str, Any]] = field(default_factory=list)
+    headers: list[dict[str, str]] = field(default_factory=list)
+    left_early: int = 0
+    running: int = 0
+    most_running: int = 0
+    token_count: int | None = None
+
+    def app(self) -> Starlette:
+        return Starlette(
+            routes=[
+                Route("/v1/chat/completions", self._openai, methods=["POST"]),
+                Route("/api/chat", self._ollama, methods=["POST"]),
+                Route("/tokenize", self._tokenize, methods=["POST"]),
+            ]
+        )
+
+    async def _tokenize(self, _: Request) -> Response:
+        if self.token_count is None:
+            return JSONResponse({"detail": "Not Found"}, status_code=404)
+        return JSONResponse({"count": self.token_count})
+
+    async def _openai(self, request: Request) -> Response:
+        return await self._answer(request, _OpenAI())
+
+    async def _ollama(self, request: Request) -> Response:
+        return await self._answer(request, _Ollama())
+
+    async def _answer(self, request: Request, wire: _OpenAI | _Ollama) -> Response:
+        body = await request.json()
+        self.bodies.append(body)
+        self.headers.append(dict(request.headers))
+        fault = self.faults.popleft() if self.faults else self.default
+        if fault in STATUSES:
+            status, error = STATUSES[fault]
+            headers = {"Retry-After": "7"} if status in (429, 503) else {}
+            return JSONResponse(wire.error(error), status_code=status, headers=headers)
+        self.running += 1
+        self.most_running = max(self.most_running, self.running)
+        if body.get("stream", isinstance(wire, _Ollama)):
+            return StreamingResponse(self._frames(fault, wire), media_type=wire.media_type)
+        return await self._whole(request, fault, wire)
+
+    async def _whole(self, request: Request, fault: Fault, wire: _OpenAI | _Ollama) -> Response:
+        try:
+            match fault:
+                case Fault.HANG | Fault.SILENT_HEADERS | Fault.ROLE_ONLY | Fault.PING_ONLY | Fault.STALL_MIDDLE:
+                    await self._until_the_caller_leaves(request)
+                    return Response()
+                case Fault.CUT_FIRST | Fault.CUT_MIDDLE | Fault.NO_FINISH | Fault.ERROR_FIRST | Fault.ERROR_MIDDLE:
+                    return StreamingResponse(_cut(b'{"half": '), media_type="application/json")
+                case Fault.MALFORMED:
+                    return Response(b"<html>oops", media_type="application/json")
+                case _:
+                    finish = "length" if fault is Fault.LENGTH else "stop"
+                    return JSONResponse(wire.whole("".join(self.words), finish))
+        finally:
+            self.running -= 1
+
+    async def _until_the_caller_leaves(self, request: Request) -> None:
+        while not await request.is_disconnected():
+            await asyncio.sleep(0.005)
+        self.left_early += 1
+
+    async def _frames(self, fault: Fault, wire: _OpenAI | _Ollama) -> AsyncIterator[bytes]:
+        try:
+            async for frame in self._scripted(fault, wire):
+                yield frame
+        except asyncio.CancelledError:
+            self.left_early += 1
+            raise
+        finally:
+            self.running -= 1
+
+    async def _scripted(self, fault: Fault, wire: _OpenAI | _Ollama) -> AsyncIterator[bytes]:
+        if fault is Fault.HANG:
+            await asyncio.sleep(FOREVER_S)
+        yield wire.begin()
+        match fault:
+            case Fault.SILENT_HEADERS | Fault.ROLE_ONLY:
+                await asyncio.sleep(FOREVER_S)
+            case Fault.PING_ONLY:
+                while True:
+                    yield wire.ping()
+                    await asyncio.sleep(0.01)
+            case Fault.CUT_FIRST:
+                raise Cut
+            case Fault.ERROR_FIRST:
+                yield wire.broken()
+                return
+            case Fault.MALFORMED:
+                yield wire.malformed()
+                return
+        for index, word in enumerate(self.words):
+            if index == len(self.words) // 2:
+                match fault:
+                    case Fault.CUT_MIDDLE:
+                        raise Cut
+                    case Fault.STALL_MIDDLE:
+                        await asyncio.sleep(FOREVER_S)
+                    case Fault.ERROR_MIDDLE:
+                        yield wire.broken()
+                        return
+            yield wire.word(word)
+            await asyncio.sleep(0)
+        if fault is not Fault.NO_FINISH:
+            yield wire.end("length" if fault is Fault.LENGTH else "stop", len(self.words))
+
+
+async def _cut(begin: bytes) -> AsyncIterator[bytes]:
+    yield begin
+    raise Cut
+
+
+class _OpenAI:
+    """vLLM's frames, as recorded from 0.32: a role-only chunk first, an error event is followed by [DONE]."""
+
+    media_type = "text/event-stream"
+
+    def error(self, error: dict[str, Any]) -> dict[str, Any]:
+        return {"error": error}
+
+    def whole(self, text: str, finish: str) -> dict[str, Any]:
+        choice = {"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": finish}
+        usage = {"prompt_tokens": 11, "completion_tokens": 4, "total_tokens": 15}
+        return {**self._envelope("chat.completion"), "choices": [choice], "usage": usage}
+
+    def begin(self) -> bytes:
+        return self._chunk({"role": "assistant", "content": ""})
+
+    def ping(self) -> bytes:
+        return b": ping\n\n"
+
+    def word(self, word: str) -> bytes:
+        return self._chunk({"content": word})
+
+    def broken(self) -> bytes:
+        error = {"message": "EngineCore encountered an issue", "type": "InternalServerError", "code": 500}
+        return b"data: " + json.dumps({"error": error}).encode() + b"\n\ndata: [DONE]\n\n"
+
+    def malformed(self) -> bytes:
+        return b"data: {not json\n\ndata: [DONE]\n\n"
+
+    def end(self, finish: str, tokens: int) -> bytes:
+        usage = {"prompt_tokens": 11, "completion_tokens": tokens, "total_tokens": 11 + tokens}
+        last = {**self._envelope("chat.completion.chunk"), "choices": [], "usage": usage}
+        return self._chunk({}, finish) + b"data: " + json.dumps(last).encode() + b"\n\ndata: [DONE]\n\n"
+
+    def _chunk(self, delta: dict[str, Any], finish: str | None = None) -> bytes:
+        choice = {"index": 0, "delta": delta, "finish_reason": finish}
+        frame = {**self._envelope("chat.completion.chunk"), "choices": [choice]}
+        return b"data: " + json.dumps(frame).encode() + b"\n\n"
+
+    def _envelope(self, kind: str) -> dict[str, Any]:
+        return {"id": "chatcmpl-1", "object": kind, "created": 0, "model": "fake"}
+
+
+class _Ollama:
+    """Ollama's native NDJSON."""
+
+    media_type = "application/x-ndjson"
+
+    def error(self, error: dict[str, Any]) -> dict[str, Any]:
+        return {"error": error["message"]}
+
+    def whole(self, text: str, finish: str) -> dict[str, Any]:
+        return {**self._frame(text), "done": True, "done_reason": finish, "prompt_eval_count": 11, "eval_count": 4}
+
+    def begin(self) -> bytes:
+        return b""
+
+    def ping(self) -> bytes:
+        return self._line(self._frame(""))
+
+    def word(self, word: str) -> bytes:
+        return self._line(self._frame(word))
+
+    def broken(self) -> bytes:
+        return self._line({"error": "an error was encountered while running the model"})
+
+    def malformed(self) -> bytes:
+        return b"{not json\n"
+
+    def end(self, finish: str, tokens: int) -> bytes:
+        counts = {"prompt_eval_count": 11, "eval_count": tokens}
+        return self._line({**self._frame(""), "done": True, "done_reason": finish, **counts})
+
+    def _frame(self, text: str) -> dict[str, Any]:
+        message = {"role": "assistant", "content": text}
+        return {"model": "fake", "created_at": "2026-01-01T00:00:00Z", "message": message, "done": False}
+
+    def _line(self, frame: dict[str, Any]) -> bytes:
+        return json.dumps(frame).encode() + b"\n"
+
+
+def free_port() -> int:
+    """A port that was free a moment ago."""
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return int(s.getsockname()[1])
+
+
+@contextlib.asynccontextmanager
+async def serving(app: Starlette, *, port: int | None = None) -> AsyncIterator[str]:
+    """Serve `app` with a real uvicorn on loopback, in this event loop; gives its base URL."""
+    port = port or free_port()
+    config = uvicorn.Config(app, host="127.0.0.1", port=port, log_level="critical", lifespan="off", ws="none")
+    server = uvicorn.Server(config)
+    task = asyncio.create_task(server._serve())  # `serve` itself would take over the test run's signal handlers
+    while not server.started:
+        await asyncio.sleep(0.005)
+    try:
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        server.should_exit = server.force_exit = True
+        await task
