@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 
 import pytest
 
@@ -73,31 +74,31 @@ async def test_limit_queues_then_sheds() -> None:
     assert (limit.in_flight, limit.queued) == (0, 0)
 
 
-async def test_waiting_ends_with_the_time(make_full_limit: Limit) -> None:
+async def test_waiting_ends_with_the_time(full_limit: Limit) -> None:
     """Who waits too long is shed and leaves the queue."""
     with pytest.raises(BusyError, match="no slot"):
-        async with make_full_limit.permit(0.01):
+        async with full_limit.permit(0.01):
             pass
 
-    assert make_full_limit.queued == 0
+    assert full_limit.queued == 0
 
 
-async def test_cancelled_waiter_leaves_the_queue(make_full_limit: Limit) -> None:
+async def test_cancelled_waiter_leaves_the_queue(full_limit: Limit) -> None:
     """A caller who leaves while waiting frees its place."""
-    task = asyncio.create_task(_hold(make_full_limit))
+    task = asyncio.create_task(_hold(full_limit))
     await asyncio.sleep(0)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
 
-    assert make_full_limit.queued == 0
+    assert full_limit.queued == 0
 
 
 @pytest.fixture
-async def make_full_limit() -> Limit:
+async def full_limit() -> AsyncIterator[Limit]:
     limit = Limit(provider="ollama", max_in_flight=1, max_queued=5)
-    await limit.permit(1).__aenter__()
-    return limit
+    async with limit.permit(1):
+        yield limit
 
 
 async def _hold(limit: Limit) -> None:
