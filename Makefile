@@ -1,0 +1,34 @@
+# run, test, up, down, check: one word each. Everything lands in .venv*/ and .cutover/, nothing outside the clone.
+PYTHON ?= python3
+UV ?= uv
+MAKE_VENV := $(PYTHON) -P services/stack/venvs.py
+CUTOVER := .venv/bin/cutover
+
+.PHONY: run up down test check lock runtime dev
+
+run: runtime ## engines, services, then doctor, gate and migration of each service
+	@$(CUTOVER) run --demo
+
+up: runtime ## engines and services only
+	@$(CUTOVER) up
+
+down: runtime ## stop exactly what was started here
+	@$(CUTOVER) down
+
+test: dev ## every test, the ones on real engines included
+	@.venv-dev/bin/python -m pytest
+
+check: dev ## the fast half: lint, types, unit, service, contract on fakes, house
+	@.venv-dev/bin/python -m pytest -m "not engines"
+
+runtime:
+	@$(MAKE_VENV) --target .venv --requirements requirements/runtime.txt --editable .
+
+dev:
+	@$(MAKE_VENV) --target .venv-dev --requirements requirements/dev.txt --editable .
+
+lock: ## renew the pinned requirements (needs uv)
+	@for name in runtime dev; do \
+	  $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	    --custom-compile-command "make lock" requirements/$$name.in -o requirements/$$name.txt || exit 1; \
+	done
