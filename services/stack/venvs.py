@@ -1,5 +1,8 @@
-"""Virtual environments from locked requirements, made once and whole. Standard library only, so that
-`python3 -P services/stack/venvs.py --target .venv --requirements requirements/runtime.txt --editable .` runs on a bare Python."""
+"""Virtual environments from locked requirements, made once and whole.
+
+Standard library only, so that a bare Python can run it:
+`python3 -P services/stack/venvs.py --target .venv --requirements requirements/runtime.txt --editable .`
+"""
 
 from __future__ import annotations
 
@@ -18,6 +21,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
+
+if sys.version_info < (3, 11):  # noqa: UP036 - started by whatever `python3` is, before anything else can tell
+    sys.exit("Cutover needs Python 3.11 or newer, this is {}.{}; install one and run again".format(*sys.version_info))
 
 STAMP, LOCK, LOG = ".cutover-stamp", ".cutover-lock", "install.log"
 POLL_S = 0.1
@@ -74,7 +80,7 @@ def ensure(
     *,
     python: str,
     env: Mapping[str, str] | None = None,
-    say: Say = lambda line: None,
+    say: Say = lambda _: None,
     cancelled: threading.Event | None = None,
 ) -> bool:
     """Make the environment of `plan` with the interpreter `python`. False when it was there already."""
@@ -83,7 +89,7 @@ def ensure(
     cancelled = cancelled or threading.Event()
     try:
         plan.target.mkdir(parents=True, exist_ok=True)
-        with _alone(plan.target, say, cancelled):
+        with alone(plan.target, say, cancelled):
             if plan.is_done():
                 return False
             _check_disk(plan)
@@ -91,11 +97,13 @@ def ensure(
             _Install(plan, env, say, cancelled).run(python)
             return True
     except OSError as exc:
-        raise InstallError(f"cannot make {plan.target}: {exc.strerror or exc}; free space or rights, then again") from exc
+        why = exc.strerror or exc
+        raise InstallError(f"cannot make {plan.target}: {why}; free space or rights, then again") from exc
 
 
 @contextlib.contextmanager
-def _alone(target: Path, say: Say, cancelled: threading.Event) -> Iterator[None]:
+def alone(target: Path, say: Say, cancelled: threading.Event) -> Iterator[None]:
+    """The only one at work in the folder `target`, among threads and processes; the lock ends with its holder."""
     with (target / LOCK).open("a") as lock:
         waiting = False
         while True:
@@ -109,6 +117,20 @@ def _alone(target: Path, say: Say, cancelled: threading.Event) -> Iterator[None]
                 if cancelled.wait(POLL_S):
                     raise Cancelled(f"waiting for {target}") from None
         yield
+
+
+def call(argv: Sequence[str], *, env: Mapping[str, str] | None, log: IO[str], cancelled: threading.Event) -> int:
+    """Run a command to its end in a process group of its own, killed whole when we are interrupted or cancelled."""
+    child = subprocess.Popen(argv, env=env, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
+    try:
+        while child.poll() is None:
+            if cancelled.wait(POLL_S):
+                raise Cancelled(argv[0])
+        return child.returncode
+    finally:
+        if child.poll() is None:
+            os.killpg(child.pid, signal.SIGKILL)
+            child.wait()
 
 
 def _check_disk(plan: Plan) -> None:
@@ -166,22 +188,10 @@ class _Install:
             self.say(f"asking {self.plan.fallback_index}")
             code = self._call([*pip, "--extra-index-url", self.plan.fallback_index], log)
         if code:
-            raise InstallError(_explain(file, _since(log, start), log.name))
+            raise InstallError(explain(file, _since(log, start), log.name))
 
     def _call(self, argv: list[str], log: IO[str]) -> int:
-        """Run in its own process group, killed whole when we are interrupted or cancelled."""
-        child = subprocess.Popen(
-            argv, env=self.env, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
-        )
-        try:
-            while child.poll() is None:
-                if self.cancelled.wait(POLL_S):
-                    raise Cancelled(f"making {self.plan.target}")
-            return child.returncode
-        finally:
-            if child.poll() is None:
-                os.killpg(child.pid, signal.SIGKILL)
-                child.wait()
+        return call(argv, env=self.env, log=log, cancelled=self.cancelled)
 
 
 def _since(log: IO[str], start: int) -> str:
@@ -190,25 +200,27 @@ def _since(log: IO[str], start: int) -> str:
 
 
 def _tail(log: IO[str]) -> str:
-    return _last_lines(_since(log, 0))
+    return last_lines(_since(log, 0))
 
 
-def _last_lines(text: str, count: int = 3) -> str:
+def last_lines(text: str, count: int = 3) -> str:
     return " | ".join(line.strip() for line in text.strip().splitlines()[-count:]) or "it said nothing"
 
 
-def _explain(file: Path, said: str, log: str) -> str:
+def explain(file: Path, said: str, log: str) -> str:
+    """Why pip could not install `file`, judged by what it `said`, and what to do. pip has no exit codes for it."""
     if "No space left" in said:
         cause, do = "the disk is full", "free some space"
     elif any(sign in said for sign in NO_NETWORK):
         cause, do = "the package index cannot be reached", "connect, or point pip at a mirror (`pip config`)"
     elif "DO NOT MATCH THE HASHES" in said:
-        cause, do = "a downloaded file is not the one that was locked", "check the index that pip uses (`pip config list`)"
+        cause, do = "a download is not the file that was locked", "check the index that pip uses (`pip config list`)"
     elif "No matching distribution" in said:
         cause, do = "no index has a distribution for this Python and machine", "try another Python, or another index"
     else:
         cause, do = "pip failed", "read the log"
-    return f"cannot install {file.name}: {cause}. pip said: {_last_lines(said)}. Next: {do}, then the same command (log: {log})"
+    said = last_lines(said)
+    return f"cannot install {file.name}: {cause}. pip said: {said}. Next: {do}, then the same command (log: {log})"
 
 
 def _add_project(plan: Plan, project: Path) -> None:
@@ -260,7 +272,5 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    if sys.version_info < (3, 11):  # noqa: UP036 - this file is started by whatever `python3` is
-        sys.exit("Cutover needs Python 3.11 or newer, this is {}.{}; install one and run again".format(*sys.version_info))
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     sys.exit(main())

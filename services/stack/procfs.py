@@ -1,0 +1,94 @@
+"""Facts about processes and ports, read from /proc. Decides nothing, changes nothing."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+PROC = Path("/proc")
+LISTEN = "0A"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stat:
+    """One line of /proc/PID/stat. `start_ticks` after boot tells two processes with the same pid apart."""
+
+    pid: int
+    name: str
+    state: str
+    group: int
+    session: int
+    start_ticks: int
+
+    @property
+    def is_alive(self) -> bool:
+        return self.state not in "ZXx"
+
+
+def boot_id() -> str:
+    """The kernel's name for this boot; a record of another boot speaks of nobody who still lives."""
+    return (PROC / "sys/kernel/random/boot_id").read_text().strip()
+
+
+def uptime_s(stat: Stat) -> float:
+    """Seconds since the process was started."""
+    return float((PROC / "uptime").read_text().split()[0]) - stat.start_ticks / os.sysconf("SC_CLK_TCK")
+
+
+def stat(pid: int) -> Stat | None:
+    """The process, zombies included, or None where there is none."""
+    try:
+        text = (PROC / str(pid) / "stat").read_text()
+    except OSError:
+        return None
+    head, _, tail = text.rpartition(")")  # the name may hold spaces and brackets
+    fields = tail.split()
+    return Stat(
+        pid=pid,
+        name=head.partition("(")[2],
+        state=fields[0],
+        group=int(fields[2]),
+        session=int(fields[3]),
+        start_ticks=int(fields[19]),
+    )
+
+
+def members(leader: int) -> list[Stat]:
+    """The living processes of the session or process group that `leader` opened, itself included."""
+    return [s for s in _all() if s.is_alive and leader in (s.session, s.group)]
+
+
+def listener(port: int) -> Stat | None:
+    """Who listens on the TCP port, where the kernel lets us see it."""
+    inodes = {f"socket:[{inode}]" for table in ("tcp", "tcp6") for inode in _listening(PROC / "net" / table, port)}
+    return next((s for s in _all() if inodes and not inodes.isdisjoint(_open_files(s.pid))), None)
+
+
+def _all() -> Iterator[Stat]:
+    for name in os.listdir(PROC):  # noqa: PTH208 - names only, thousands of them
+        found = stat(int(name)) if name.isdigit() else None
+        if found:
+            yield found
+
+
+def _listening(table: Path, port: int) -> Iterator[str]:
+    try:
+        lines = table.read_text().splitlines()[1:]
+    except OSError:
+        return
+    for line in lines:
+        fields = line.split()
+        if fields[3] == LISTEN and int(fields[1].rpartition(":")[2], 16) == port:
+            yield fields[9]
+
+
+def _open_files(pid: int) -> set[str]:
+    folder, found = PROC / str(pid) / "fd", set()
+    try:
+        for entry in folder.iterdir():
+            found.add(str(entry.readlink()))
+    except OSError:
+        pass  # gone meanwhile, or not ours to see
+    return found
