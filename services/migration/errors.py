@@ -1,0 +1,60 @@
+"""What can go wrong in a migration. The class says which exit code the command line ends with.
+
+MigrationError             2: nothing was decided, nothing was moved
+  GateError                the experiment could not be run or judged
+  LockHeld                 another `cutover migrate` is at work
+  Superseded               the standing was changed by somebody else while the controller was at work
+  LedgerError              the ledger cannot be trusted
+  StateError               the state folder cannot be written
+  WorkloadError            64: the recipe is not usable
+  EngineUnreachable        69: an engine or a service does not answer
+"""
+
+from __future__ import annotations
+
+
+class MigrationError(Exception):
+    """Base of the tree. A message says what, where, and the next command."""
+
+    exit_code = 2
+
+
+class GateError(MigrationError):
+    """The experiment could not be run, or its raw file cannot be judged."""
+
+
+class LockHeld(MigrationError):
+    """Another controller holds the lock. `pid` and `since` say who and from when."""
+
+    def __init__(self, *, pid: int | None, since: str) -> None:
+        who = f"process {pid}" if pid else "another process"
+        super().__init__(
+            f"{who} runs `cutover migrate` since {since or 'an unknown time'}; wait for it, or take the service back "
+            "with `cutover rollback SERVICE`"
+        )
+        self.pid = pid
+        self.since = since
+
+
+class Superseded(MigrationError):
+    """Somebody else (a rollback) changed the standing; the controller stops and leaves it as it is."""
+
+
+class LedgerError(MigrationError):
+    """A line of the ledger, not just a torn last one, cannot be read."""
+
+
+class StateError(MigrationError):
+    """The state folder cannot be written, for example because the disk is full."""
+
+
+class WorkloadError(MigrationError):
+    """A recipe is not usable. The message names the file and the field."""
+
+    exit_code = 64
+
+
+class EngineUnreachable(MigrationError):
+    """An engine or a service does not answer at all."""
+
+    exit_code = 69

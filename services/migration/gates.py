@@ -1,0 +1,119 @@
+"""Reads `gates.toml`: the margins and thresholds, each of which must come with its `why`."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+
+from services.migration.errors import GateError
+
+GATES_FILE = Path(__file__).with_name("gates.toml")
+METRICS = ("ttft_q50", "ttft_q95", "e2e_q50", "e2e_q95", "throughput", "errors", "contract", "quality")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Method:
+    """How the gate measures and decides. Each field's reason stands beside it in `gates.toml`."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
+    level: float
+    resamples: int
+    loro_resamples: int
+    min_rounds: int
+    min_tail: int
+    wanted_tail: int
+    min_items: int
+    prompt_tolerance: float
+    output_tolerance: float
+    block_cap_s: float
+    aa_every: int
+    aa_min_rounds: int
+    send_lag: float
+    max_extra_rounds: int
+    valid_days: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """How a canary advances. The demo's numbers are small because they prove nothing."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
+    steps: tuple[float, ...]
+    min_requests: int
+    error_limit: float
+    level: float
+    consecutive_errors: int
+    poll_s: float = 2.0
+    silence_s: float = 900.0
+    demo_min_requests: int = 4
+    demo_max_requests: int = 24
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gates:
+    """All thresholds. `margins` by metric name, `whys` by `section.field` for people and reports."""
+
+    method: Method
+    margins: Mapping[str, float]
+    policy: Policy
+    whys: Mapping[str, str]
+
+
+def load(path: Path = GATES_FILE) -> Gates:
+    """Read the thresholds. Raises `GateError` that names the file and the field."""
+    try:
+        document = tomllib.loads(path.read_text())
+        return _gates(document)
+    except (OSError, tomllib.TOMLDecodeError, KeyError, TypeError, ValueError) as exc:
+        raise GateError(f"cannot use the thresholds in {path}: {_first(exc)}; restore the file from git") from exc
+
+
+def _gates(document: Mapping[str, Any]) -> Gates:
+    whys: dict[str, str] = {}
+    method = _numbers("method", document["method"], whys)
+    canary = _numbers("canary", document["canary"], whys)
+    demo = _numbers("demo", document["demo"], whys)
+    margins: dict[str, float] = {}
+    for name in METRICS:
+        margins[name] = float(document["metrics"][name]["margin"])
+        whys[f"metrics.{name}"] = _why(f"metrics.{name}", document["metrics"][name].get("why"))
+    policy = {**canary, **{f"demo_{key}": value for key, value in demo.items()}}
+    return Gates(
+        method=TypeAdapter(Method).validate_python(method),
+        margins=margins,
+        policy=_ordered(TypeAdapter(Policy).validate_python(policy)),
+        whys=whys,
+    )
+
+
+def _numbers(section: str, table: Mapping[str, Any], whys: dict[str, str]) -> dict[str, Any]:
+    """The values of a table, its `<field>_why` lines split off. A value without a reason is refused."""
+    values = {key: value for key, value in table.items() if not key.endswith("_why")}
+    for key in values:
+        whys[f"{section}.{key}"] = _why(f"{section}.{key}", table.get(f"{key}_why"))
+    return values
+
+
+def _why(name: str, text: object) -> str:
+    if not isinstance(text, str) or not text.strip():
+        raise ValueError(f"{name} has no why")
+    return text
+
+
+def _ordered(policy: Policy) -> Policy:
+    steps = policy.steps
+    if list(steps) != sorted(set(steps)) or not steps or steps[0] <= 0 or steps[-1] != 1.0:
+        raise ValueError(f"canary.steps {steps} must rise and end at 1.0")
+    return policy
+
+
+def _first(exc: Exception) -> str:
+    if isinstance(exc, ValidationError):
+        first = exc.errors()[0]
+        return f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}"
+    return f"{exc!r}" if isinstance(exc, KeyError) else str(exc)

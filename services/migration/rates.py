@@ -1,0 +1,96 @@
+"""Compares what is counted rather than timed: errors, contract, task quality. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from statistics import fmean
+
+from services.migration import stats
+from services.migration.compare import Rounds, judged
+from services.migration.gates import Method
+from services.migration.records import Record, Side
+from services.migration.stats import Interval, ends
+from services.migration.verdict import Direction, Kind, Metric, Result
+
+
+def errors_metric(records: Sequence[Record], *, margin: float, method: Method) -> Metric:
+    """The candidate's error rate, bounded exactly. An answer by anybody else is an error of the candidate.
+
+    Every record counts, of rounds begun anew too. Empty or misshapen answers count in `contract`, against Ollama's.
+    """
+    candidate = [r for r in records if r.side is Side.CANDIDATE]
+    baseline = [r for r in records if r.side is Side.BASELINE]
+    failed = sum(not r.answered for r in candidate)
+    n = len(candidate)
+    bounds = stats.clopper_pearson(failed, n, level=method.level)
+    note = f"{failed} of {n}; could still be {bounds.high:.1%}, limit {margin:.0%}"
+    return Metric(
+        name="errors", stat="", definition="share of requests that the engine itself did not answer (fallbacks count)",
+        kind=Kind.BOUND, direction=Direction.LOWER, baseline=_share(baseline), candidate=_share(candidate),
+        effect=_share(candidate), low=bounds.low, high=bounds.high, level=method.level, margin=margin, required=True,
+        result=judged(bounds, Kind.BOUND, Direction.LOWER, margin), n_baseline=len(baseline), n_candidate=n, note=note,
+    )  # fmt: skip
+
+
+def _share(records: Sequence[Record]) -> float | None:
+    return sum(not r.answered for r in records) / len(records) if records else None
+
+
+def contract_metric(rounds: Rounds, *, margin: float, method: Method, seed: int) -> Metric:
+    """candidate - baseline share of answers in the promised shape, paired; whole rounds resampled."""
+    differences = [[float(b.contract_ok) - float(a.contract_ok) for a, b in found] for _, found in rounds]
+    n = sum(len(d) for d in differences)
+    bounds = None
+    if n:
+        counts = stats.draw(len(rounds), resamples=method.resamples, seed=seed)
+        bounds = stats.mean_of_rounds(differences, counts, level=method.level)
+    if bounds and not any(v for d in differences for v in d):  # no pair differs: a bootstrap would claim certainty
+        most = stats.clopper_pearson(0, n, level=method.level).high
+        bounds = Interval(low=-most, high=most)
+    metric = _difference(
+        "contract", "share of answers in the promised shape, same requests", rounds, bounds, margin, method,
+        means=[fmean(float(pair[i].contract_ok) for _, f in rounds for pair in f) if n else None for i in (0, 1)],
+    )  # fmt: skip
+    if len(rounds) < method.min_rounds:
+        note = f"{len(rounds)} rounds; {method.min_rounds} are the least"
+        return replace(metric, result=Result.INCONCLUSIVE, note=note)
+    return metric
+
+
+def quality_metric(rounds: Rounds, *, name: str, margin: float, method: Method, seed: int) -> Metric:
+    """candidate - baseline mean task quality, paired and resampled by item.
+
+    By item, because asking the same item again teaches little about the items that nobody asked.
+    """
+    by_item: dict[str, list[tuple[float, float]]] = {}
+    for _, found in rounds:
+        for a, b in found:
+            if a.quality is not None and b.quality is not None:
+                by_item.setdefault(a.item, []).append((a.quality, b.quality))
+    means = [[fmean(v[i] for v in values) for values in by_item.values()] for i in (0, 1)]
+    differences = [b - a for a, b in zip(*means, strict=True)]
+    bounds = stats.paired_difference(differences, resamples=method.resamples, seed=seed, level=method.level)
+    metric = _difference(
+        "quality", f"mean {name} of the answers, same items", rounds, bounds, margin, method,
+        means=[fmean(m) if m else None for m in means],
+    )  # fmt: skip
+    if len(by_item) < method.min_items:
+        note = f"{len(by_item)} items; {method.min_items} are the least"
+        return replace(metric, result=Result.INCONCLUSIVE, note=note)
+    return metric
+
+
+def _difference(
+    name: str, definition: str, rounds: Rounds, bounds: Interval | None, margin: float, method: Method,
+    *, means: Sequence[float | None],
+) -> Metric:  # fmt: skip
+    n = sum(len(found) for _, found in rounds)
+    baseline, candidate = means
+    effect = None if baseline is None or candidate is None else candidate - baseline
+    return Metric(
+        name=name, stat="", definition=definition, kind=Kind.DIFFERENCE, direction=Direction.HIGHER,
+        baseline=baseline, candidate=candidate, effect=effect, low=ends(bounds)[0], high=ends(bounds)[1],
+        level=method.level, margin=margin, required=True,
+        result=judged(bounds, Kind.DIFFERENCE, Direction.HIGHER, margin), n_baseline=n, n_candidate=n,
+    )  # fmt: skip

@@ -1,0 +1,195 @@
+"""The raw file: its plan, written before the first request, and one record per request. Values and parsing, no I/O."""
+
+from __future__ import annotations
+
+import enum
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, TypeVar
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+
+from services.migration.errors import GateError
+from services.migration.gates import Method
+
+SCHEMA_VERSION = 1
+Entry = TypeVar("Entry")
+STRICT = ConfigDict(extra="forbid")
+
+
+class Side(enum.StrEnum):
+    """Who is asked: Ollama (A), vLLM (B), or Ollama once more (A') to learn what the machine itself does."""
+
+    BASELINE = "ollama"
+    CANDIDATE = "vllm"
+    AGAIN = "ollama_again"
+
+    @property
+    def provider(self) -> str:
+        return Side.CANDIDATE.value if self is Side.CANDIDATE else Side.BASELINE.value
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Engine:
+    """One engine as it described itself before the run. Any change makes an older verdict expire."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT
+    engine: str
+    version: str
+    model: str
+    model_digest: str = ""
+    quantization: str = "unknown"
+    context: int | None = None
+    flags_sha256: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Round:
+    """One round: its sides in the order they are asked, and the items of a block, the same for each side."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT
+    number: int
+    order: tuple[Side, ...]
+    items: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What will be done and by which rules it will be judged, fixed before the first request."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT
+    id: str
+    created: str
+    service: str
+    seed: int
+    metric: str
+    stream: bool
+    concurrency: int
+    block: int
+    recipe_sha256: str
+    baseline: Engine
+    candidate: Engine
+    schedule: tuple[Round, ...]
+    method: Method
+    margins: Mapping[str, float]
+    machine: str = ""
+    schema_version: int = SCHEMA_VERSION
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """One request. Times in seconds since the run began; `take` counts how often its round was begun."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT
+    round: int
+    side: Side
+    position: int
+    item: str
+    scheduled_s: float
+    sent_s: float
+    end_s: float
+    first_token_s: float | None = None
+    served_by: str = ""
+    prompt_tokens: int | None = None
+    output_tokens: int | None = None
+    finish: str = ""
+    status: int = 0
+    error: str = ""
+    contract_ok: bool = False
+    quality: float | None = None
+    load1: float = 0.0
+    take: int = 1
+
+    @property
+    def answered(self) -> bool:
+        """Whether the side itself answered: somebody else's answer is not this engine's."""
+        return not self.error and self.served_by == self.side.provider
+
+    @property
+    def fell_back(self) -> bool:
+        return not self.error and self.served_by != self.side.provider
+
+    @property
+    def e2e_s(self) -> float:
+        return self.end_s - self.scheduled_s
+
+    @property
+    def ttft_s(self) -> float | None:
+        return None if self.first_token_s is None else self.first_token_s - self.scheduled_s
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """A raw file as read. `notes` tells what was odd about it, for example a torn last line."""
+
+    plan: Plan
+    records: tuple[Record, ...]
+    notes: tuple[str, ...]
+    sha256: str
+    name: str
+
+    def finished(self, number: int) -> bool:
+        """Whether every planned block of a round is on disk."""
+        planned = next(r for r in self.plan.schedule if r.number == number)
+        return set(planned.order) <= {r.side for r in self.records if r.round == number and r.take == self.take(number)}
+
+    def take(self, number: int) -> int:
+        return max((r.take for r in self.records if r.round == number), default=0)
+
+
+def dump(entry: Plan | Record) -> str:
+    """One line of the raw file."""
+    kind = "plan" if isinstance(entry, Plan) else "record"
+    body = TypeAdapter(type(entry)).dump_python(entry, mode="json")
+    return json.dumps({"kind": kind, **body}, sort_keys=True) + "\n"
+
+
+def parse(data: bytes, *, name: str) -> Run:
+    """Read a raw file. Raises `GateError` that names the line; a torn last line is dropped and noted."""
+    lines = data.split(b"\n")
+    torn = lines.pop()
+    notes = ("the last line of the raw file is torn (a killed run); it was dropped",) if torn else ()
+    if not lines:
+        raise GateError(f"{name} has no plan in its first line; measure anew with `cutover gate SERVICE`")
+    plan = _line(lines[0], "plan", Plan, f"{name} line 1")
+    records = tuple(_line(line, "record", Record, f"{name} line {i}") for i, line in enumerate(lines[1:], start=2))
+    if plan.schema_version != SCHEMA_VERSION:
+        raise GateError(f"{name}: schema_version {plan.schema_version}, this program reads {SCHEMA_VERSION}")
+    _consistent(plan, records, name)
+    return Run(plan=plan, records=records, notes=notes, sha256=hashlib.sha256(data).hexdigest(), name=name)
+
+
+def _line(line: bytes, kind: str, entry: type[Entry], where: str) -> Entry:
+    try:
+        document: dict[str, Any] = json.loads(line)
+        found = document.pop("kind")
+        if found != kind:
+            raise ValueError(f"kind {found!r}, expected {kind!r}")
+        return TypeAdapter(entry).validate_python(document)
+    except (ValueError, KeyError, AttributeError, ValidationError) as exc:
+        raise GateError(f"{where} is not a {kind}: {_why(exc)}; the raw file cannot be judged") from exc
+
+
+def _why(exc: Exception) -> str:
+    if isinstance(exc, ValidationError):
+        first = exc.errors()[0]
+        return f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}"
+    return str(exc)
+
+
+def _consistent(plan: Plan, records: tuple[Record, ...], name: str) -> None:
+    """Refuse records that the plan did not foresee, which only an edited file holds."""
+    planned = {r.number: r for r in plan.schedule}
+    seen: set[tuple[int, int, Side, int]] = set()
+    for record in records:
+        found = planned.get(record.round)
+        if found is None or record.side not in found.order or record.position >= len(found.items):
+            raise GateError(f"{name}: round {record.round}, {record.side}: not in its plan; the raw file was changed")
+        if found.items[record.position] != record.item or record.end_s < record.sent_s:
+            raise GateError(f"{name}: round {record.round}, item {record.item!r} contradicts the plan or its own times")
+        key = (record.take, record.round, record.side, record.position)
+        if key in seen:
+            raise GateError(f"{name}: round {record.round}, {record.side}, position {record.position} is there twice")
+        seen.add(key)

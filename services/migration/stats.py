@@ -1,0 +1,176 @@
+"""The statistics of the gate: bootstrap over rounds, t-interval, exact bounds. Pure and seeded."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy import stats as distributions  # type: ignore[import-untyped]
+
+Floats = npt.NDArray[np.float64]
+Counts = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Interval:
+    """Two bounds, each at the one-sided level that was asked for."""
+
+    low: float
+    high: float
+
+    def wider(self, other: Interval) -> Interval:
+        return Interval(low=min(self.low, other.low), high=max(self.high, other.high))
+
+
+def ends(interval: Interval | None) -> tuple[float | None, float | None]:
+    """Both bounds as a document holds them: None where there was no data."""
+    return (interval.low, interval.high) if interval else (None, None)
+
+
+def draw(rounds: int, *, resamples: int, seed: int) -> Counts:
+    """How often each round occurs in each resample: `resamples` rows of `rounds` counts.
+
+    Resampling whole rounds keeps what the requests of a round share (the state of the machine), which resampling
+    single requests would throw away: Efron and Tibshirani, An Introduction to the Bootstrap (1993), chapter 8.
+    The same seed gives the same draw, so every metric of a verdict sees the same resamples.
+    """
+    generator = np.random.default_rng(seed)
+    chosen = generator.integers(0, rounds, size=(resamples, rounds))
+    return np.apply_along_axis(np.bincount, 1, chosen, minlength=rounds).astype(np.int64)
+
+
+def quantile(values: Sequence[float], q: float) -> float:
+    """The q-quantile by linear interpolation (Hyndman and Fan 1996, type 7)."""
+    return float(np.quantile(np.asarray(values, dtype=np.float64), q))
+
+
+def resampled_quantiles(rounds: Sequence[Sequence[float]], counts: Counts, q: float) -> Floats:
+    """The q-quantile of every resample; NaN where a resample drew only empty rounds."""
+    values = np.concatenate([np.asarray(r, dtype=np.float64) for r in rounds])
+    owner = np.repeat(np.arange(len(rounds)), [len(r) for r in rounds])
+    order = np.argsort(values, kind="stable")
+    values, owner = values[order], owner[order]
+    result = np.full(len(counts), np.nan)
+    for start in range(0, len(counts), 500):  # 500 resamples at a time keep the matrix small
+        cumulated = np.cumsum(counts[start : start + 500][:, owner], axis=1)
+        total = cumulated[:, -1] if values.size else np.zeros(len(cumulated), dtype=np.int64)
+        filled = total > 0
+        if filled.any():
+            result[start : start + 500][filled] = _interpolated(values, cumulated[filled], total[filled], q)
+    return result
+
+
+def _interpolated(values: Floats, cumulated: Counts, total: Counts, q: float) -> Floats:
+    position = (total - 1) * q
+    below = np.floor(position)
+    first = (cumulated <= below[:, None]).sum(axis=1)
+    second = (cumulated <= np.minimum(below + 1, total - 1)[:, None]).sum(axis=1)
+    part = position - below
+    return np.asarray(values[first] * (1 - part) + values[second] * part, dtype=np.float64)
+
+
+def percentile_interval(samples: Floats, *, level: float) -> Interval | None:
+    """The percentile interval of resampled statistics: its (1-level) and level quantiles. None without any."""
+    finite = samples[np.isfinite(samples)]
+    if not finite.size:
+        return None
+    low, high = np.quantile(finite, [1 - level, level])
+    return Interval(low=float(low), high=float(high))
+
+
+def quantile_ratio(
+    baseline: Sequence[Sequence[float]], candidate: Sequence[Sequence[float]], counts: Counts, q: float, *, level: float
+) -> Interval | None:
+    """Interval of quantile(candidate) / quantile(baseline), the rounds of both arms resampled together."""
+    if not any(len(r) for r in baseline) or not any(len(r) for r in candidate):
+        return None
+    below = resampled_quantiles(baseline, counts, q)
+    above = resampled_quantiles(candidate, counts, q)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return percentile_interval(above / below, level=level)
+
+
+def total_ratio(
+    baseline: Sequence[tuple[float, float]],
+    candidate: Sequence[tuple[float, float]],
+    counts: Counts,
+    *,
+    level: float,
+) -> Interval | None:
+    """Interval of a ratio of rates, each the sum of amounts over the sum of times of the drawn rounds."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        rates = [
+            (counts @ np.array([a for a, _ in arm])) / (counts @ np.array([t for _, t in arm]))
+            for arm in (baseline, candidate)
+        ]
+        return percentile_interval(rates[1] / rates[0], level=level)
+
+
+def mean_of_rounds(rounds: Sequence[Sequence[float]], counts: Counts, *, level: float) -> Interval | None:
+    """Interval of a mean of per-request values, whole rounds resampled."""
+    sums = np.array([float(np.sum(r)) for r in rounds])
+    sizes = np.array([len(r) for r in rounds])
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return percentile_interval((counts @ sums) / (counts @ sizes), level=level)
+
+
+def log_t_interval(ratios: Sequence[float], *, level: float) -> Interval | None:
+    """t-interval of a mean log ratio, given back as a ratio: exp(m -+ t(level, n-1) * s / sqrt(n)).
+
+    Student's interval on the logs of per-round ratios. None below two rounds or for a ratio that has no log.
+    """
+    if len(ratios) < 2 or min(ratios) <= 0:
+        return None
+    logs = np.log(np.asarray(ratios, dtype=np.float64))
+    half = float(distributions.t.ppf(level, len(logs) - 1)) * float(logs.std(ddof=1)) / math.sqrt(len(logs))
+    mean = float(logs.mean())
+    return Interval(low=math.exp(mean - half), high=math.exp(mean + half))
+
+
+def clopper_pearson(count: int, n: int, *, level: float) -> Interval:
+    """Exact bounds of a rate, each one-sided at `level` (Clopper and Pearson 1934).
+
+    low = Beta(1-level; k, n-k+1), high = Beta(level; k+1, n-k); 0 of n is bounded by 1 - (1-level)^(1/n).
+    """
+    if n == 0:
+        return Interval(low=0.0, high=1.0)
+    low = float(distributions.beta.ppf(1 - level, count, n - count + 1)) if count else 0.0
+    high = float(distributions.beta.ppf(level, count + 1, n - count)) if count < n else 1.0
+    return Interval(low=low, high=high)
+
+
+def wilson(count: int, n: int, *, level: float) -> Interval:
+    """Score bounds of a rate, each one-sided at `level` (Wilson 1927): shorter than exact, for what does not gate."""
+    if n == 0:
+        return Interval(low=0.0, high=1.0)
+    z = float(distributions.norm.ppf(level))
+    rate, square = count / n, z * z / n
+    centre = (rate + square / 2) / (1 + square)
+    half = z * math.sqrt(rate * (1 - rate) / n + square / (4 * n)) / (1 + square)
+    return Interval(low=max(0.0, centre - half), high=min(1.0, centre + half))
+
+
+def paired_difference(differences: Sequence[float], *, resamples: int, seed: int, level: float) -> Interval | None:
+    """Bootstrap interval of a mean of paired differences, one per item (Efron and Tibshirani 1993, section 16.2)."""
+    if not differences:
+        return None
+    counts = draw(len(differences), resamples=resamples, seed=seed)
+    means = counts @ np.asarray(differences, dtype=np.float64) / len(differences)
+    return percentile_interval(means, level=level)
+
+
+def needed_for_bound(count: int, n: int, *, limit: float, level: float, most: int) -> int | None:
+    """Smallest sample in which `count` errors still bound the rate by `limit`; None beyond `most`."""
+    low, high = n, most
+    if clopper_pearson(count, most, level=level).high > limit:
+        return None
+    while low < high:
+        middle = (low + high) // 2
+        if clopper_pearson(count, middle, level=level).high <= limit:
+            high = middle
+        else:
+            low = middle + 1
+    return low
