@@ -1,0 +1,224 @@
+"""Turns a raw file into a verdict. Pure and deterministic: the same bytes give the same bytes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from datetime import datetime, timedelta
+from statistics import fmean
+from typing import Any
+
+from services.migration import preflight, stats
+from services.migration.compare import E2E, TTFT, above_floor, pairs, quantile_metric, throughput_metric
+from services.migration.rates import contract_metric, errors_metric, quality_metric
+from services.migration.records import Engine, Run, Side
+from services.migration.verdict import Arm, Check, Floor, Kind, Metric, Next, Outcome, Raw, Result, Verdict
+
+ACTIONS = {
+    Outcome.PASS: "promote",
+    Outcome.FAIL: "rollback",
+    Outcome.INCONCLUSIVE: "hold",
+    Outcome.INVALID: "rerun",
+}
+
+
+def judge(run: Run) -> Verdict:
+    """Judge a run by the rules written in its own plan."""
+    floors = preflight.floors(run)
+    found = preflight.checks(run, floors)
+    metrics = _metrics(run, floors)
+    outcome = _outcome(found, metrics)
+    rounds = _rounds_needed(run, metrics) if outcome is Outcome.INCONCLUSIVE else None
+    return Verdict(
+        id=run.sha256[:12],
+        service=run.plan.service,
+        outcome=outcome,
+        created=run.plan.created,
+        expires=_expires(run),
+        plan=_plan(run),
+        arms={"baseline": _arm(run, Side.BASELINE), "candidate": _arm(run, Side.CANDIDATE)},
+        environment=_environment(run),
+        preflight=found,
+        noise_floor=floors,
+        metrics=metrics,
+        next=Next(action=ACTIONS[outcome], rounds_needed=rounds),
+        reasons=_reasons(run, outcome, found, metrics, rounds),
+        raw=Raw(records=run.name, sha256=run.sha256),
+    )
+
+
+def _metrics(run: Run, floors: Sequence[Floor]) -> tuple[Metric, ...]:
+    plan, rounds = run.plan, pairs(run, Side.BASELINE, Side.CANDIDATE)
+    method, seed, margins = plan.method, plan.seed, plan.margins
+    noise = {floor.metric.removesuffix(" q50"): floor for floor in floors}
+    timed = [
+        above_floor(
+            quantile_metric(rounds, quantity, q, margin=margins[f"{quantity.name}_{stat}"], method=method, seed=seed),
+            noise,
+        )
+        for quantity in ((TTFT, E2E) if plan.stream else (E2E,))
+        for q, stat in ((0.5, "q50"), (0.95, "q95"))
+    ]
+    return (
+        *timed,
+        throughput_metric(rounds, margin=margins["throughput"], method=method, seed=seed),
+        errors_metric(run.records, margin=margins["errors"], method=method),
+        contract_metric(rounds, margin=margins["contract"], method=method, seed=seed),
+        quality_metric(rounds, name=plan.metric, margin=margins["quality"], method=method, seed=seed),
+    )
+
+
+def _outcome(found: Sequence[Check], metrics: Sequence[Metric]) -> Outcome:
+    """A broken experiment says nothing; then failure before doubt before success. No weighing, no score."""
+    if any(c.fatal and not c.ok for c in found):
+        return Outcome.INVALID
+    results = {m.result for m in metrics if m.required}
+    if Result.FAIL in results:
+        return Outcome.FAIL
+    if Result.INCONCLUSIVE in results or not results:
+        return Outcome.INCONCLUSIVE
+    return Outcome.PASS
+
+
+def _rounds_needed(run: Run, metrics: Sequence[Metric]) -> int | None:
+    """About how many more rounds would settle every doubtful metric; None where more data will hardly help."""
+    needed = [_more(run, m) for m in metrics if m.required and m.result is Result.INCONCLUSIVE]
+    known = [n for n in needed if n is not None]
+    return max(known) if known and len(known) == len(needed) else None
+
+
+def _more(run: Run, metric: Metric) -> int | None:
+    """The rounds that one metric lacks: its minimum data, or by the root-n law of its interval."""
+    method = run.plan.method
+    rounds = len({r.round for r in run.records if r.side is Side.CANDIDATE})
+    per_round = max(metric.n_candidate / rounds, 1.0) if rounds else float(run.plan.block)
+    least = max(method.min_rounds - rounds, 0)
+    if metric.stat == "q95":
+        least = max(least, math.ceil((method.min_tail - metric.n_candidate) / per_round))
+    if metric.name in ("errors", "contract"):
+        return _bound_rounds(metric, run, per_round, least)
+    if metric.effect is None or metric.low is None or metric.high is None:
+        return max(least, 1)
+    half, distance = _log_terms(metric)
+    factor = (half / abs(distance)) ** 2 if distance else math.inf
+    extra = math.ceil(rounds * (factor - 1)) if math.isfinite(factor) else method.max_extra_rounds + 1
+    wanted = max(least, extra, 1)
+    return wanted if wanted <= method.max_extra_rounds else None
+
+
+def _log_terms(metric: Metric) -> tuple[float, float]:
+    """Half the interval and the distance of the effect from its margin, on the scale where they add up."""
+    assert metric.effect is not None and metric.low is not None and metric.high is not None
+    if metric.kind is Kind.DIFFERENCE:
+        return (metric.high - metric.low) / 2, metric.effect + metric.margin
+    if min(metric.low, metric.effect) <= 0:
+        return 1.0, 0.0
+    return math.log(metric.high / metric.low) / 2, math.log(metric.effect / metric.margin)
+
+
+def _bound_rounds(metric: Metric, run: Run, per_round: float, least: int) -> int | None:
+    """Rounds until as many errors as so far, and no more, bound the rate by its limit."""
+    method = run.plan.method
+    worse = metric.effect or 0.0
+    seen = round(max(-worse if metric.name == "contract" else worse, 0.0) * metric.n_candidate)
+    most = metric.n_candidate + math.ceil(method.max_extra_rounds * per_round)
+    wanted = stats.needed_for_bound(seen, metric.n_candidate, limit=metric.margin, level=method.level, most=most)
+    return None if wanted is None else max(least, math.ceil((wanted - metric.n_candidate) / per_round), 1)
+
+
+def _reasons(
+    run: Run, outcome: Outcome, found: Sequence[Check], metrics: Sequence[Metric], rounds: int | None
+) -> tuple[str, ...]:
+    """Plain sentences: what broke, what failed, what is open and how long it would take, what is good."""
+    said = [f"{c.check}: {c.observed}, limit {c.limit}" for c in found if not c.ok]
+    order = (Result.FAIL, Result.INCONCLUSIVE, Result.PASS)
+    said += [_sentence(run, m) for result in order for m in metrics if m.required and m.result is result]
+    said += run.notes
+    done = sum(run.finished(r.number) for r in run.plan.schedule)
+    if done < len(run.plan.schedule):
+        said.append(f"{done} of {len(run.plan.schedule)} planned rounds were measured")
+    if outcome is Outcome.INCONCLUSIVE:
+        said.append(
+            f"about {rounds} more rounds settle it"
+            if rounds
+            else "more rounds alone will hardly settle it: something lies at its margin"
+        )
+    return tuple(said)
+
+
+def _sentence(run: Run, metric: Metric) -> str:
+    body = _said(metric)
+    note = f" ({metric.note})" if metric.note and metric.name != "errors" else ""
+    tail = ""
+    if metric.result is Result.INCONCLUSIVE:
+        more = _more(run, metric)
+        tail = f"; about {more} more rounds settle it" if more else "; more rounds will hardly settle it"
+    return f"{metric.title}: {body}{note}{tail}"
+
+
+def _said(metric: Metric) -> str:
+    if metric.name == "errors":
+        return metric.note
+    if metric.effect is None or metric.low is None or metric.high is None:
+        return "no data"
+    if metric.kind is Kind.DIFFERENCE:
+        shown = [f"{100 * v:+.1f}" for v in (metric.effect, metric.low, metric.high)]
+        return f"{shown[0]} points [{shown[1]}, {shown[2]}], may lose {100 * metric.margin:g}"
+    limit = "at most" if metric.direction.value == "lower" else "at least"
+    bounds = f"[{metric.low:.2f}, {metric.high:.2f}]"
+    return f"vLLM / Ollama {metric.effect:.2f} {bounds}, {limit} {metric.margin:g}{gain(metric)}"
+
+
+def gain(metric: Metric) -> str:
+    """An improvement, claimed only as far as the interval's worse end goes: `, at least 1.9x better`."""
+    worse = metric.high if metric.direction.value == "lower" else metric.low
+    if metric.kind is not Kind.RATIO or not worse or metric.result is not Result.PASS:
+        return ""
+    times = 1 / worse if metric.direction.value == "lower" else worse
+    return f", at least {math.floor(times * 10) / 10:.1f}x better" if times >= 1.1 else ""
+
+
+def _arm(run: Run, side: Side) -> Arm:
+    engine: Engine = run.plan.candidate if side is Side.CANDIDATE else run.plan.baseline
+    records = [r for r in run.records if r.side is side]
+    answered = [r for r in records if r.answered]
+    prompts = [r.prompt_tokens for r in answered if r.prompt_tokens is not None]
+    outputs = [r.output_tokens for r in answered if r.output_tokens is not None]
+    return Arm(
+        **asdict(engine),
+        n=len(records),
+        errors=sum(not r.answered for r in records),
+        fallbacks=sum(r.fell_back for r in records),
+        prompt_tokens=fmean(prompts) if prompts else None,
+        output_tokens=fmean(outputs) if outputs else None,
+    )
+
+
+def _plan(run: Run) -> Mapping[str, Any]:
+    plan = run.plan
+    return {
+        "seed": plan.seed,
+        "rounds": len(plan.schedule),
+        "rounds_measured": sum(run.finished(r.number) for r in plan.schedule),
+        "block": plan.block,
+        "looks": 1,
+        "alpha": round(1 - plan.method.level, 6),
+        "load": {"kind": "closed", "concurrency": plan.concurrency},
+        "prompts_sha256": plan.recipe_sha256,
+    }
+
+
+def _environment(run: Run) -> Mapping[str, Any]:
+    loads = [r.load1 for r in run.records]
+    return {
+        "machine": run.plan.machine,
+        "loadavg_min": min(loads, default=None),
+        "loadavg_max": max(loads, default=None),
+        "gpu": None,
+    }
+
+
+def _expires(run: Run) -> str:
+    created = datetime.fromisoformat(run.plan.created)
+    return (created + timedelta(days=run.plan.method.valid_days)).isoformat()
