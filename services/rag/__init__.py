@@ -1,0 +1,1 @@
+"""RAG: answers questions from documents, with citations that can be checked."""

@@ -1,0 +1,142 @@
+"""RAG's HTTP face: parses, calls the use case, says who answered."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncGenerator
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Request, Response
+
+from services.llm.types import Restarted, Token
+from services.rag.schemas import (
+    Ask,
+    AskAnswer,
+    CitationInfo,
+    DocumentDetail,
+    DocumentList,
+    DocumentSummary,
+    HitInfo,
+    Hits,
+    NewDocument,
+    Search,
+)
+from services.rag.service import AskEvent, Question, Rag, Reply, Retrieved
+from services.rag.store import Document
+from services.web.asking import Asking, Wishes
+from services.web.problems import missing, of_llm
+from services.web.provenance import llm_info, told
+from services.web.room import room
+from services.web.streams import Event, EventStream, while_read
+
+_STREAM: dict[int | str, dict[str, Any]] = {
+    200: {"content": {"text/event-stream": {}}, "description": "The answer, or its events with `stream`"}
+}
+
+
+def router() -> APIRouter:
+    """The routes of RAG."""
+    routes = APIRouter(prefix="/v1", tags=["rag"])
+    add = routes.add_api_route
+    add("/documents", add_document, methods=["POST"], status_code=201, summary="Store and index a document")
+    add("/documents", list_documents, methods=["GET"], summary="Every document")
+    add("/documents/{document_id}", get_document, methods=["GET"], summary="One document with its text")
+    add("/documents/{document_id}", delete_document, methods=["DELETE"], status_code=204, summary="Forget it for good")
+    add("/search", search, methods=["POST"], summary="Find passages; asks no model")
+    add("/ask", ask, methods=["POST"], response_model=AskAnswer, responses=_STREAM, summary="Answer a question")
+    return routes
+
+
+def _rag(request: Request) -> Rag:
+    use_cases = room(request).use_cases
+    assert isinstance(use_cases, Rag)
+    return use_cases
+
+
+UseCases = Annotated[Rag, Depends(_rag)]
+
+
+async def add_document(body: NewDocument, rag: UseCases, response: Response) -> DocumentSummary:
+    """201 with the new document; 200 with the existing one when title and text are known already."""
+    document, is_new = await rag.add(body.title, body.text)
+    response.status_code = 201 if is_new else 200
+    response.headers["Location"] = f"/v1/documents/{document.id}"
+    return _summary(document)
+
+
+async def list_documents(rag: UseCases) -> DocumentList:
+    """Every document, oldest first, without its text."""
+    return DocumentList(documents=[_summary(d) for d in await rag.documents.all()])
+
+
+async def get_document(document_id: str, rag: UseCases) -> DocumentDetail:
+    """The document that citations point into."""
+    document = await rag.documents.get(document_id)
+    if document is None:
+        raise missing("document", document_id)
+    return DocumentDetail(text=document.text, **_summary(document).model_dump())
+
+
+async def delete_document(document_id: str, rag: UseCases) -> None:
+    """The text, its passages and its index entries are gone, not hidden."""
+    if not await rag.documents.delete(document_id):
+        raise missing("document", document_id)
+
+
+async def search(body: Search, rag: UseCases) -> Hits:
+    """Works when every engine is down."""
+    found = await rag.documents.search(body.query, body.k)
+    return Hits(hits=[HitInfo.model_validate(h) for h in found])
+
+
+async def ask(body: Ask, rag: UseCases, wishes: Asking, request: Request, response: Response) -> Any:
+    """Events of a stream: `retrieved`, `token`*, `restart` (the tokens so far are void), and `done` or `error` last."""
+    question = Question(text=body.question, k=body.k, max_tokens=body.max_tokens)
+    if body.stream:
+        return EventStream(_events(rag, question, wishes), request_id=wishes.request_id)
+    reply = await while_read(request, rag.ask(question, wishes))
+    if reply.llm is not None:
+        told(response, reply.llm)
+    return _answer(reply)
+
+
+async def _events(rag: Rag, question: Question, wishes: Wishes) -> AsyncGenerator[Event, None]:
+    async with contextlib.aclosing(rag.stream(question, wishes)) as events:
+        async for event in events:
+            yield _event(event, wishes.request_id)
+
+
+def _event(event: AskEvent, request_id: str) -> Event:
+    match event:
+        case Retrieved(hits=hits):
+            return Event(name="retrieved", data={"hits": [HitInfo.model_validate(h).model_dump() for h in hits]})
+        case Token(text=text):
+            return Event(name="token", data={"text": text})
+        case Restarted(provider=provider, reason=reason):
+            return Event(name="restart", data={"provider": provider, "reason": reason})
+        case Reply():
+            return Event(name="done", data=_done(event, request_id), terminal=True)
+
+
+def _done(reply: Reply, request_id: str) -> dict[str, Any]:
+    error = {} if reply.error is None else {"error": of_llm(reply.error).document(request_id)}
+    return {"outcome": str(reply.outcome), **_answer(reply).model_dump(), **error}
+
+
+def _answer(reply: Reply) -> AskAnswer:
+    return AskAnswer(
+        answer=reply.answer,
+        citations=[CitationInfo.model_validate(c) for c in reply.citations],
+        answerable=reply.answerable,
+        llm=None if reply.llm is None else llm_info(reply.llm),
+    )
+
+
+def _summary(document: Document) -> DocumentSummary:
+    return DocumentSummary(
+        id=document.id,
+        title=document.title,
+        chunks=document.chunks,
+        chars=len(document.text),
+        created_at=document.created_at,
+    )

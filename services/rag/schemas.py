@@ -1,0 +1,110 @@
+"""The JSON of RAG's requests and answers."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from services.web.fields import Body, Line, MaxTokens, Query, Text
+from services.web.provenance import LLMInfo
+
+K = Annotated[int, Field(ge=1, le=20, description="How many passages.")]
+
+
+class NewDocument(Body):
+    """A document to answer from."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"example": {"title": "Backups", "text": "The nightly backup of rack B starts at 02:40."}}
+    )
+
+    title: Line
+    text: Text
+
+
+class DocumentSummary(BaseModel):
+    """A stored document without its text."""
+
+    id: str
+    title: str
+    chunks: int
+    chars: int
+    created_at: str
+
+
+class DocumentDetail(DocumentSummary):
+    """A stored document."""
+
+    text: str
+
+
+class DocumentList(BaseModel):
+    """Every stored document, oldest first."""
+
+    documents: list[DocumentSummary]
+
+
+class Search(Body):
+    """What to look for; no model is asked."""
+
+    model_config = ConfigDict(json_schema_extra={"example": {"query": "when does the backup start", "k": 3}})
+
+    query: Query
+    k: K = 3
+
+
+class HitInfo(BaseModel):
+    """A found passage: `text` is exactly `start`..`end` of its document; a higher score is better."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    document_id: str
+    title: str
+    chunk: int
+    start: int
+    end: int
+    text: str
+    score: float
+
+
+class Hits(BaseModel):
+    """Found passages, best first."""
+
+    hits: list[HitInfo]
+
+
+class Ask(Body):
+    """A question to answer from the documents; with `stream` the answer comes as server-sent events."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"example": {"question": "When does the nightly backup start?", "k": 3, "max_tokens": 48}}
+    )
+
+    question: Query
+    k: K = 3
+    max_tokens: MaxTokens = 48
+    stream: bool = False
+
+
+class CitationInfo(BaseModel):
+    """A sentence the answer rests on: `quote` is exactly `start`..`end` of its document."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    n: int
+    document_id: str
+    title: str
+    chunk: int
+    start: int
+    end: int
+    quote: str
+
+
+class AskAnswer(BaseModel):
+    """An answer; `answerable` is false and `llm` null when no passage was found and no model was asked."""
+
+    answer: str
+    citations: list[CitationInfo]
+    answerable: bool
+    llm: LLMInfo | None

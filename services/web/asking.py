@@ -1,0 +1,98 @@
+"""How one HTTP request wants its model asked: its id, its canary key, its measuring arm and its time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import Depends, Header, Request
+
+from services.llm.routing import OLLAMA, VLLM
+from services.llm.types import ChatRequest, JSONSchema, Message, Rescue, Sampling
+from services.web.auth import holds_token
+from services.web.problems import Problem
+from services.web.request_id import request_id
+from services.web.room import room
+
+ARMS = (OLLAMA, VLLM)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wishes:
+    """What the headers said. `key` makes the canary sticky; `first` is a measuring arm; seconds for all attempts."""
+
+    request_id: str
+    key: str
+    first: str | None
+    deadline_s: float
+
+    def chat(
+        self,
+        *,
+        service: str,
+        alias: str,
+        messages: tuple[Message, ...],
+        max_tokens: int,
+        schema: JSONSchema | None = None,
+        rescue: Rescue = Rescue.NONE,
+    ) -> ChatRequest:
+        """The typed request of a use case that was asked with these wishes."""
+        return ChatRequest(
+            service=service,
+            alias=alias,
+            messages=messages,
+            sampling=Sampling(max_tokens=max_tokens),
+            deadline_s=self.deadline_s,
+            schema=schema,
+            key=self.key,
+            first=self.first,
+            rescue=rescue,
+            request_id=self.request_id,
+        )
+
+
+def wishes(
+    request: Request,
+    x_llm_first: Annotated[
+        str | None, Header(description="Measuring arm, `ollama` or `vllm`; needs the admin token.")
+    ] = None,
+    x_sticky_key: Annotated[
+        str | None, Header(max_length=256, description="Keeps a user or document on one side of a canary.")
+    ] = None,
+    x_deadline_s: Annotated[
+        str | None, Header(description="Seconds for the whole request, at most the service's own limit.")
+    ] = None,
+) -> Wishes:
+    """Dependency of every endpoint that asks a model."""
+    own_id = request_id(request)
+    return Wishes(
+        request_id=own_id,
+        key=x_sticky_key or own_id,
+        first=_arm(request, x_llm_first),
+        deadline_s=_deadline_s(x_deadline_s, room(request).limits.deadline_s),
+    )
+
+
+Asking = Annotated[Wishes, Depends(wishes)]
+
+
+def _arm(request: Request, wanted: str | None) -> str | None:
+    if wanted is None:
+        return None
+    if not holds_token(request, room(request).admin_token):
+        raise Problem(403, "measuring-refused", "X-LLM-First needs `Authorization: Bearer` with the ADMIN_TOKEN")
+    if wanted not in ARMS:
+        raise Problem(400, "arm-unknown", f"X-LLM-First is {wanted!r}; use one of {', '.join(ARMS)}")
+    return wanted
+
+
+def _deadline_s(wanted: str | None, limit_s: float) -> float:
+    if wanted is None:
+        return limit_s
+    try:
+        seconds = float(wanted)
+    except ValueError:
+        seconds = 0.0
+    if not seconds > 0:  # also refuses nan
+        raise Problem(400, "deadline-invalid", f"X-Deadline-S is {wanted!r}; use a number of seconds above 0")
+    return min(seconds, limit_s)

@@ -1,0 +1,48 @@
+"""Bounds the request body, counted as it comes in, so that nobody fills the memory by lying about its length."""
+
+from __future__ import annotations
+
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from services.web.problems import Problem
+
+MAX_BODY_BYTES = 1024 * 1024
+
+
+class BodyLimit:
+    """Middleware that answers 413 for a body above `max_bytes`."""
+
+    def __init__(self, app: ASGIApp, max_bytes: int = MAX_BODY_BYTES) -> None:
+        self._app = app
+        self._max_bytes = max_bytes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        if self._announced(scope) > self._max_bytes:
+            response = self._too_large().response(scope["state"]["request_id"])
+            await response(scope, receive, send)
+            return
+        await self._app(scope, self._counting(receive), send)
+
+    def _counting(self, receive: Receive) -> Receive:
+        seen = 0
+
+        async def counted() -> Message:
+            nonlocal seen
+            message = await receive()
+            seen += len(message.get("body", b""))
+            if seen > self._max_bytes:
+                raise self._too_large()
+            return message
+
+        return counted
+
+    def _too_large(self) -> Problem:
+        return Problem(413, "body-too-large", f"the body is larger than {self._max_bytes} bytes")
+
+    def _announced(self, scope: Scope) -> int:
+        length = Headers(scope=scope).get("content-length", "0")
+        return int(length) if length.isascii() and length.isdigit() else 0

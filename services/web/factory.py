@@ -1,0 +1,36 @@
+"""Puts one service's FastAPI app together: lifespan, middleware, problems, health. No I/O before the lifespan."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+
+from fastapi import APIRouter, FastAPI
+
+from services.web import health, problems
+from services.web.body_limit import BodyLimit
+from services.web.request_id import RequestId
+from services.web.room import Room
+
+VERSION = "0.1.0"
+
+
+def application(room: Room, *, title: str, routers: tuple[APIRouter, ...]) -> FastAPI:
+    """The app of `room`. The store opens before the client and closes after it, when no request is left."""
+    app = FastAPI(title=title, version=VERSION, lifespan=_lifespan)
+    app.state.room = room
+    app.add_middleware(BodyLimit)
+    app.add_middleware(RequestId)  # added last, so outermost: the 413 of the other has its id
+    problems.install(app)
+    for router in (health.router(), *routers):
+        app.include_router(router)
+    return app
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    room: Room = app.state.room
+    async with AsyncExitStack() as opened:
+        await opened.enter_async_context(room.store)
+        await opened.enter_async_context(room.client)
+        yield

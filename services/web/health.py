@@ -1,0 +1,58 @@
+"""`/healthz`, `/readyz` and `/metrics`: what a supervisor, a load balancer and Prometheus ask."""
+
+from __future__ import annotations
+
+import asyncio
+
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import JSONResponse
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+from services.web.room import Room, room
+from services.web.sqlite import StoreError
+
+
+def router() -> APIRouter:
+    """The three routes."""
+    routes = APIRouter(tags=["health"])
+    routes.add_api_route("/healthz", healthz, methods=["GET"], summary="The process answers")
+    routes.add_api_route(
+        "/readyz",
+        readyz,
+        methods=["GET"],
+        summary="A provider of the chain generates and the store answers",
+        responses={503: {"description": "Not ready, with the reasons"}},
+    )
+    routes.add_api_route("/metrics", metrics, methods=["GET"], summary="Prometheus exposition")
+    return routes
+
+
+async def healthz(request: Request) -> dict[str, str]:
+    """Says that the process answers; asks nothing else."""
+    return {"status": "ok", "service": room(request).service}
+
+
+async def readyz(request: Request) -> JSONResponse:
+    """200 when this service can serve, else 503 with a reason for each part that cannot."""
+    reasons = await _reasons(room(request))
+    if reasons:
+        return JSONResponse({"status": "not ready", "reasons": reasons}, status_code=503)
+    return JSONResponse({"status": "ready", "reasons": {}})
+
+
+async def metrics(request: Request) -> Response:
+    """Every metric of the process's registry."""
+    return Response(generate_latest(room(request).registry), media_type=CONTENT_TYPE_LATEST)
+
+
+async def _reasons(here: Room) -> dict[str, str]:
+    llm, store = await asyncio.gather(here.client.ready(), _store_reason(here))
+    return {part: reason for part, reason in (("llm", llm), ("store", store)) if reason is not None}
+
+
+async def _store_reason(here: Room) -> str | None:
+    try:
+        await here.store.check()
+    except StoreError as exc:
+        return str(exc)
+    return None

@@ -1,0 +1,102 @@
+"""Who gave an answer, as every body says it in `llm` and every header says it in short."""
+
+from __future__ import annotations
+
+from fastapi import Response
+from pydantic import BaseModel, ConfigDict
+from pydantic.config import JsonDict
+
+from services.llm.types import Answer, Attempt
+
+_EXAMPLE: JsonDict = {
+    "request_id": "5f0c2b1e9d5b4a0e8b6f3f6f2f1d7c11",
+    "provider": "vllm",
+    "engine": "vllm",
+    "model": "smollm2-135m",
+    "attempts": [{"provider": "vllm", "model": "smollm2-135m", "error": None, "duration_s": 0.8, "first_token_s": 0.1}],
+    "skipped": [],
+    "fallback_reason": None,
+    "usage": {"prompt_tokens": 210, "completion_tokens": 18},
+    "finish": "stop",
+    "duration_s": 0.8,
+    "first_token_s": 0.1,
+}
+
+
+class AttemptInfo(BaseModel):
+    """One try at one provider; `error` is null when it answered."""
+
+    provider: str
+    model: str
+    error: str | None
+    duration_s: float
+    first_token_s: float | None
+
+
+class SkipInfo(BaseModel):
+    """A provider that was not tried, and why."""
+
+    provider: str
+    reason: str
+
+
+class UsageInfo(BaseModel):
+    """Tokens as the engine counted them."""
+
+    prompt_tokens: int | None
+    completion_tokens: int | None
+
+
+class LLMInfo(BaseModel):
+    """Who answered, after which attempts; seconds count from the request, failed tries included."""
+
+    model_config = ConfigDict(json_schema_extra={"example": _EXAMPLE})
+
+    request_id: str
+    provider: str
+    engine: str
+    model: str
+    attempts: list[AttemptInfo]
+    skipped: list[SkipInfo]
+    fallback_reason: str | None
+    usage: UsageInfo
+    finish: str
+    duration_s: float
+    first_token_s: float | None
+
+
+def llm_info(answer: Answer) -> LLMInfo:
+    """The `llm` field of an answer."""
+    p = answer.provenance
+    usage = answer.usage
+    return LLMInfo(
+        request_id=p.request_id,
+        provider=p.provider,
+        engine=p.engine,
+        model=p.model,
+        attempts=[_attempt(a) for a in p.attempts],
+        skipped=[SkipInfo(provider=s.provider, reason=s.reason) for s in p.skipped],
+        fallback_reason=p.fallback_reason,
+        usage=UsageInfo(prompt_tokens=usage.prompt_tokens, completion_tokens=usage.completion_tokens),
+        finish=str(answer.finish),
+        duration_s=answer.duration_s,
+        first_token_s=answer.first_token_s,
+    )
+
+
+def _attempt(attempt: Attempt) -> AttemptInfo:
+    return AttemptInfo(
+        provider=attempt.provider,
+        model=attempt.model,
+        error=str(attempt.error.type) if attempt.error else None,
+        duration_s=attempt.duration_s,
+        first_token_s=attempt.first_token_s,
+    )
+
+
+def told(response: Response, answer: Answer) -> LLMInfo:
+    """The `llm` field, and the same in short on the headers of `response`."""
+    response.headers["X-LLM-Provider"] = answer.provenance.provider
+    response.headers["X-LLM-Model"] = answer.provenance.model
+    response.headers["X-LLM-Attempts"] = str(len(answer.provenance.attempts))
+    return llm_info(answer)

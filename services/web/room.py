@@ -1,0 +1,52 @@
+"""What one service's process has at hand: its client, its store, its limits. Built by `app.py`, found by endpoints."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from fastapi import Request
+from prometheus_client import CollectorRegistry
+
+from services.llm.types import Answer, ChatRequest, StreamEvent
+from services.settings import Limits, Secret
+
+
+class Client(Protocol):
+    """The face of `services.llm.client.LLMClient` that services use."""
+
+    async def __aenter__(self) -> object: ...
+    async def __aexit__(self, *exc: object) -> None: ...
+    async def chat(self, request: ChatRequest) -> Answer: ...
+    def stream(self, request: ChatRequest) -> AsyncGenerator[StreamEvent, None]: ...
+    async def ready(self) -> str | None: ...
+    def status(self) -> Mapping[str, Any]: ...
+
+
+class Store(AbstractAsyncContextManager[object], Protocol):
+    """What every store can do: be opened and closed, and say whether it answers."""
+
+    async def check(self) -> None:
+        """Raises `StoreError` when it does not."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Room:
+    """One service's process. `use_cases` is the service's own object, typed again by its `api.py`."""
+
+    service: str
+    client: Client
+    store: Store
+    limits: Limits
+    admin_token: Secret | None
+    use_cases: Any
+    registry: CollectorRegistry = field(default_factory=CollectorRegistry)
+
+
+def room(request: Request) -> Room:
+    """The process that `request` came to."""
+    found = request.app.state.room
+    assert isinstance(found, Room)
+    return found
