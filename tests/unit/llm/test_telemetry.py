@@ -1,0 +1,62 @@
+"""What is told of each request: metrics from closed label sets, one log line without prompts."""
+
+from __future__ import annotations
+
+import json
+
+from prometheus_client import CollectorRegistry, generate_latest
+
+from services.llm.errors import ErrorType
+from services.llm.hooks import log_line
+from services.llm.metrics import METRICS, Metrics
+from services.llm.types import Message, Role
+from tests.fakes.engine import Fault
+from tests.unit.llm.conftest import MakeRig, ask, read
+
+
+def test_zeros_exist_before_the_first_request() -> None:
+    """A ratio over errors has a value before the first error."""
+    registry = CollectorRegistry()
+    Metrics(registry, service="rag", providers=["vllm", "ollama"])
+    labels = {"service": "rag", "provider": "vllm", "attempt": "first"}
+
+    for error in ErrorType:
+        assert registry.get_sample_value("llm_attempts_total", {**labels, "error_type": str(error)}) == 0
+    assert registry.get_sample_value("llm_breaker_open", {"service": "rag", "provider": "vllm"}) == 0
+
+
+def test_every_definition_is_exposed() -> None:
+    """What is documented is what Prometheus gets."""
+    registry = CollectorRegistry()
+    Metrics(registry, service="rag", providers=["vllm"])
+    page = generate_latest(registry).decode()
+
+    assert [d.name for d in METRICS if f"# HELP {d.name} " not in page] == []
+
+
+async def test_stream_times_are_observed(make_rig: MakeRig) -> None:
+    """The first token of a stream is timed for the request and for the attempt that gave it."""
+    async with make_rig() as rig:
+        rig.vllm.default = Fault.CUT_FIRST
+        await read(rig.client, ask())
+        count = rig.registry.get_sample_value
+
+        served = {"service": "notes", "provider": "ollama"}
+        assert count("llm_time_to_first_token_seconds_count", served) == 1
+        assert count("llm_attempt_time_to_first_token_seconds_count", served) == 1
+        assert count("llm_tokens_total", {**served, "type": "output"}) == 3
+
+
+async def test_log_line_tells_the_attempts_and_no_prompt(make_rig: MakeRig) -> None:
+    """One JSON line per request with its attempts; never what was asked or answered."""
+    async with make_rig() as rig:
+        rig.vllm.default = Fault.BUSY_503
+        await rig.client.chat(ask(messages=(Message(role=Role.USER, content="my secret"),), request_id="r-7"))
+    line = log_line(rig.events[0])
+    event = json.loads(line)
+
+    assert event["request_id"] == "r-7"
+    assert [(a["provider"], a["error"]) for a in event["attempts"]] == [("vllm", "http_5xx"), ("ollama", None)]
+    assert event["fallback_reason"] == "http_5xx"
+    assert "secret" not in line
+    assert "Ollama" not in line
