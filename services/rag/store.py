@@ -6,13 +6,12 @@ import hashlib
 import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
 
 from services.rag.chunking import Span
 from services.web.room import Store
-from services.web.sqlite import Database, Migration
+from services.web.sqlite import Clock, Database, Migration, utc_now
 from services.web.words import match_expression
 
 TITLE_WEIGHT, TEXT_WEIGHT = 2.0, 1.0
@@ -91,8 +90,9 @@ def document_id(title: str, text: str) -> str:
 class SqliteDocuments:
     """The adapter for one SQLite file."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, now: Clock = utc_now) -> None:
         self._database = Database(path, MIGRATIONS)
+        self._now = now
 
     async def __aenter__(self) -> SqliteDocuments:
         await self._database.__aenter__()
@@ -105,7 +105,7 @@ class SqliteDocuments:
         await self._database.check()
 
     async def add(self, title: str, text: str, spans: Sequence[Span]) -> tuple[Document, bool]:
-        return await self._database.write(lambda c: _add(c, title, text, spans))
+        return await self._database.write(lambda c: _add(c, title, text, spans, self._now()))
 
     async def get(self, document_id: str) -> Document | None:
         return await self._database.read(lambda c: _get(c, document_id))
@@ -134,12 +134,13 @@ def _get(connection: sqlite3.Connection, document_id: str) -> Document | None:
     return None if row is None else Document(**row)
 
 
-def _add(connection: sqlite3.Connection, title: str, text: str, spans: Sequence[Span]) -> tuple[Document, bool]:
+def _add(
+    connection: sqlite3.Connection, title: str, text: str, spans: Sequence[Span], created_at: str
+) -> tuple[Document, bool]:
     identifier = document_id(title, text)
     existing = _get(connection, identifier)
     if existing is not None:
         return existing, False
-    created_at = datetime.now(UTC).isoformat()
     number = connection.execute(
         "INSERT INTO document (id, title, text, created_at) VALUES (?, ?, ?, ?)",
         (identifier, title, text, created_at),

@@ -23,6 +23,18 @@ _EXAMPLE: JsonDict = {
 }
 
 
+class Producer(BaseModel):
+    """What made a stored artefact, so that one can tell later which engine and prompt to compare or to run again."""
+
+    model_config = ConfigDict(frozen=True)
+
+    provider: str
+    engine: str
+    model: str
+    prompt_version: str
+    at: str
+
+
 class AttemptInfo(BaseModel):
     """One try at one provider; `error` is null when it answered."""
 
@@ -82,6 +94,12 @@ def llm_info(answer: Answer) -> LLMInfo:
         duration_s=answer.duration_s,
         first_token_s=answer.first_token_s,
     )
+
+
+def producer(answer: Answer, *, prompt_version: str, at: str) -> Producer:
+    """The producer of what `answer` becomes in a store."""
+    p = answer.provenance
+    return Producer(provider=p.provider, engine=p.engine, model=p.model, prompt_version=prompt_version, at=at)
 
 
 def _attempt(attempt: Attempt) -> AttemptInfo:

@@ -11,16 +11,25 @@ import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
 
 T = TypeVar("T")
+
+Clock = Callable[[], str]
+"""Gives the time as stores keep it: ISO 8601, UTC."""
 
 BUSY_S = 10.0
 """How long a write waits for another process that writes to the same file, in seconds."""
 
 Migration = Sequence[str]
 """The statements that lead from one schema version to the next."""
+
+
+def utc_now() -> str:
+    """The clock that is not a test's."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
 class StoreError(Exception):

@@ -1,0 +1,172 @@
+"""Notes' HTTP face: parses, calls the use case, says who answered."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Header, Query, Request, Response
+
+from services.notes.schemas import (
+    NoteBody,
+    NoteHitInfo,
+    NoteHits,
+    NoteInfo,
+    NotePage,
+    NoteSummarised,
+    Summarise,
+    SummariseAnswer,
+    SummaryInfo,
+)
+from services.notes.service import Notes
+from services.notes.store import Note, VersionConflict
+from services.web.asking import Asking
+from services.web.fields import Query as Words
+from services.web.problems import Problem, missing
+from services.web.provenance import told
+from services.web.room import room
+from services.web.streams import while_read
+
+Limit = Annotated[int, Query(ge=1, le=100)]
+_ETAG = re.compile(r'"(\d{1,15})"')
+
+
+def router() -> APIRouter:
+    """The routes of Notes."""
+    routes = APIRouter(prefix="/v1", tags=["notes"])
+    add = routes.add_api_route
+    add("/notes", add_note, methods=["POST"], status_code=201, summary="Save a new note")
+    add("/notes", list_notes, methods=["GET"], summary="A page of notes")
+    add("/notes/{note_id}", get_note, methods=["GET"], summary="One note with its summary")
+    add("/notes/{note_id}", save_note, methods=["PUT"], summary="Save over the version in If-Match")
+    add("/notes/{note_id}", delete_note, methods=["DELETE"], status_code=204, summary="Forget it for good")
+    add("/notes/{note_id}/summary", summarise_note, methods=["POST"], summary="Summarise a note and keep it")
+    add("/search", search, methods=["GET"], summary="Find notes; asks no model")
+    add("/summarize", summarise, methods=["POST"], summary="Summarise a text; stores nothing")
+    return routes
+
+
+def _notes(request: Request) -> Notes:
+    use_cases = room(request).use_cases
+    assert isinstance(use_cases, Notes)
+    return use_cases
+
+
+UseCases = Annotated[Notes, Depends(_notes)]
+
+
+async def add_note(body: NoteBody, notes: UseCases, response: Response) -> NoteInfo:
+    """Never waits for a model."""
+    note = await notes.notebook.add(body.title, body.text)
+    response.headers["Location"] = f"/v1/notes/{note.id}"
+    return _tagged(response, note)
+
+
+async def list_notes(notes: UseCases, limit: Limit = 20, after: str = "") -> NotePage:
+    """Notes oldest first; `after` is the `next` of the page before."""
+    found = await notes.notebook.page(limit + 1, _cursor(after))
+    shown = found[:limit]
+    return NotePage(notes=[_info(n) for n in shown], next=str(shown[-1].number) if len(found) > limit else None)
+
+
+async def get_note(note_id: str, notes: UseCases, response: Response) -> NoteInfo:
+    """The note; `summary.stale` when it was saved after its summary was made."""
+    return _tagged(response, await _known(notes, note_id))
+
+
+async def save_note(
+    note_id: str,
+    body: NoteBody,
+    notes: UseCases,
+    response: Response,
+    if_match: Annotated[str | None, Header(description='The ETag that was read, or "*" for any version.')] = None,
+) -> NoteInfo:
+    """412 when somebody saved meanwhile, 428 without If-Match, so that nobody's words are lost by accident."""
+    expected = _expected(if_match)
+    try:
+        note = await notes.notebook.save(note_id, body.title, body.text, expected=expected)
+    except VersionConflict as exc:
+        raise Problem(412, "note-changed", f"{exc}; read it again", current=f'"{exc.current}"') from exc
+    if note is None:
+        raise missing("note", note_id)
+    return _tagged(response, note)
+
+
+async def delete_note(note_id: str, notes: UseCases) -> None:
+    """The note, its summary and its index entries are gone, not hidden."""
+    if not await notes.notebook.delete(note_id):
+        raise missing("note", note_id)
+
+
+async def search(notes: UseCases, q: Words, limit: Limit = 20) -> NoteHits:
+    """Works when every engine is down."""
+    return NoteHits(hits=[NoteHitInfo.model_validate(h) for h in await notes.notebook.search(q, limit)])
+
+
+async def summarise(
+    body: Summarise, notes: UseCases, wishes: Asking, request: Request, response: Response
+) -> SummariseAnswer:
+    """A summary of the text in the body."""
+    answer = await while_read(request, notes.summarise(body.text, body.max_tokens, wishes))
+    return SummariseAnswer(summary=answer.text.strip(), llm=told(response, answer))
+
+
+async def summarise_note(
+    note_id: str, notes: UseCases, wishes: Asking, request: Request, response: Response
+) -> NoteSummarised:
+    """The note with a summary of the version it has now, kept with who wrote it."""
+    note = await _known(notes, note_id)
+    summarised, answer = await while_read(request, notes.summarise_note(note, wishes))
+    if summarised is None:
+        raise missing("note", note_id)
+    return NoteSummarised(llm=told(response, answer), **_tagged(response, summarised).model_dump())
+
+
+async def _known(notes: Notes, note_id: str) -> Note:
+    note = await notes.notebook.get(note_id)
+    if note is None:
+        raise missing("note", note_id)
+    return note
+
+
+def _cursor(after: str) -> int:
+    if not after:
+        return 0
+    if not (after.isascii() and after.isdigit() and len(after) <= 15):
+        raise Problem(400, "cursor-invalid", f"after={after!r} is not the `next` of a page")
+    return int(after)
+
+
+def _expected(if_match: str | None) -> int | None:
+    """The version of a strong ETag; None for `*`. A weak or foreign tag matches no version."""
+    if if_match is None:
+        raise Problem(428, "if-match-missing", "send the note's ETag as If-Match, so that no other save is lost")
+    if if_match.strip() == "*":
+        return None
+    tag = _ETAG.fullmatch(if_match.strip())
+    return int(tag[1]) if tag else -1
+
+
+def _tagged(response: Response, note: Note) -> NoteInfo:
+    response.headers["ETag"] = f'"{note.version}"'
+    return _info(note)
+
+
+def _info(note: Note) -> NoteInfo:
+    return NoteInfo(
+        id=note.id,
+        title=note.title,
+        text=note.text,
+        version=note.version,
+        created_at=note.created_at,
+        updated_at=note.updated_at,
+        summary=_summary(note),
+    )
+
+
+def _summary(note: Note) -> SummaryInfo | None:
+    made = note.summary
+    if made is None:
+        return None
+    is_stale = made.of_version != note.version
+    return SummaryInfo(text=made.text, of_version=made.of_version, stale=is_stale, producer=made.producer)

@@ -1,0 +1,43 @@
+"""Bootstrap of Notes: reads the settings, chooses the adapters. `uvicorn services.notes.app:create --factory`."""
+
+from __future__ import annotations
+
+import os
+
+from fastapi import FastAPI
+from prometheus_client import CollectorRegistry
+
+from services import admin
+from services.llm.build import client_for
+from services.llm.registry import model
+from services.notes import api
+from services.notes.service import Notes
+from services.notes.store import Notebook, SqliteNotebook
+from services.settings import Settings, load
+from services.web.factory import application
+from services.web.room import Client, Room
+
+SERVICE = "notes"
+
+
+def create() -> FastAPI:
+    """The app of this environment. Raises `SettingsError` that lists every problem."""
+    return build(load(os.environ))
+
+
+def build(settings: Settings, *, client: Client | None = None, store: Notebook | None = None) -> FastAPI:
+    """The app of `settings`; tests bring their own client and store."""
+    registry = CollectorRegistry()
+    client = client or client_for(settings, SERVICE, registry)
+    store = store or SqliteNotebook(settings.data_path(SERVICE))
+    alias = model(settings.aliases[SERVICE]).alias
+    room = Room(
+        service=SERVICE,
+        client=client,
+        store=store,
+        limits=settings.limits,
+        admin_token=settings.admin_token,
+        use_cases=Notes(service=SERVICE, alias=alias, notebook=store, client=client),
+        registry=registry,
+    )
+    return application(room, title="Cutover Notes", routers=(api.router(), admin.router()))

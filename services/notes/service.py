@@ -1,0 +1,38 @@
+"""Notes' use cases that ask a model: summarise a text, and summarise a stored note."""
+
+from __future__ import annotations
+
+from services.llm.types import Answer
+from services.notes import prompts
+from services.notes.store import Note, Notebook, Summary
+from services.web.asking import Wishes
+from services.web.provenance import producer
+from services.web.room import Client
+from services.web.sqlite import Clock, utc_now
+
+STORED_SUMMARY_TOKENS = 48
+
+
+class Notes:
+    """The use cases. Saving, finding and deleting are the notebook's own and ask no model."""
+
+    def __init__(self, *, service: str, alias: str, notebook: Notebook, client: Client, now: Clock = utc_now) -> None:
+        self._service = service
+        self._alias = alias
+        self._client = client
+        self._now = now
+        self.notebook = notebook
+
+    async def summarise(self, text: str, max_tokens: int, wishes: Wishes) -> Answer:
+        """A summary of `text`; nothing is stored. Raises `LLMError`."""
+        request = wishes.chat(
+            service=self._service, alias=self._alias, messages=prompts.messages(text), max_tokens=max_tokens
+        )
+        return await self._client.chat(request)
+
+    async def summarise_note(self, note: Note, wishes: Wishes) -> tuple[Note | None, Answer]:
+        """`note` with a summary of the version it has here; None when it was deleted meanwhile. Raises `LLMError`."""
+        answer = await self.summarise(f"{note.title}\n\n{note.text}", STORED_SUMMARY_TOKENS, wishes)
+        made_by = producer(answer, prompt_version=prompts.PROMPT_VERSION, at=self._now())
+        summary = Summary(text=answer.text.strip(), of_version=note.version, producer=made_by)
+        return await self.notebook.summarised(note.id, summary), answer
