@@ -103,6 +103,14 @@ _SEARCH = f"""
     WHERE note_words MATCH ? ORDER BY score DESC, n.number LIMIT ?"""
 
 
+_KEEP_SUMMARY = """
+    INSERT INTO summary VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (note) DO UPDATE SET
+        summary = excluded.summary, of_version = excluded.of_version, provider = excluded.provider,
+        engine = excluded.engine, model = excluded.model, prompt_version = excluded.prompt_version, at = excluded.at
+    WHERE excluded.of_version >= of_version"""
+"""A slow summary of an old version never replaces one of a newer version."""
+
+
 class SqliteNotebook:
     """The adapter for one SQLite file."""
 
@@ -204,7 +212,7 @@ def _summarised(connection: sqlite3.Connection, note_id: str, summary: Summary) 
         return None
     p = summary.producer
     connection.execute(
-        "INSERT OR REPLACE INTO summary VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        _KEEP_SUMMARY,
         (note.number, summary.text, summary.of_version, p.provider, p.engine, p.model, p.prompt_version, p.at),
     )
     return _get(connection, note_id)

@@ -1,0 +1,43 @@
+"""Bootstrap of NER: reads the settings, chooses the adapters. `uvicorn services.ner.app:create --factory`."""
+
+from __future__ import annotations
+
+import os
+
+from fastapi import FastAPI
+from prometheus_client import CollectorRegistry
+
+from services import admin
+from services.llm.build import client_for
+from services.llm.registry import model
+from services.ner import api
+from services.ner.service import Ner
+from services.ner.store import Graph, SqliteGraph
+from services.settings import Settings, load
+from services.web.factory import application
+from services.web.room import Client, Room
+
+SERVICE = "ner"
+
+
+def create() -> FastAPI:
+    """The app of this environment. Raises `SettingsError` that lists every problem."""
+    return build(load(os.environ))
+
+
+def build(settings: Settings, *, client: Client | None = None, store: Graph | None = None) -> FastAPI:
+    """The app of `settings`; tests bring their own client and store."""
+    registry = CollectorRegistry()
+    client = client or client_for(settings, SERVICE, registry)
+    store = store or SqliteGraph(settings.data_path(SERVICE))
+    alias = model(settings.aliases[SERVICE]).alias
+    room = Room(
+        service=SERVICE,
+        client=client,
+        store=store,
+        limits=settings.limits,
+        admin_token=settings.admin_token,
+        use_cases=Ner(service=SERVICE, alias=alias, graph=store, client=client, registry=registry),
+        registry=registry,
+    )
+    return application(room, title="Cutover NER", routers=(api.router(), admin.router()))
