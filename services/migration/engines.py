@@ -1,0 +1,158 @@
+"""Asks both engines what they are: version, model, digest, quantisation, context. Raw HTTP to their own APIs."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx2
+
+from services.llm.registry import Model, model
+from services.migration.errors import EngineUnreachable
+from services.migration.records import Engine
+from services.settings import Settings
+
+HASHED_AT_MOST = 64 * 2**30  # bytes of a GGUF that is read to compare it with Ollama's own
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reached:
+    """One answer of an engine: status and body, whatever they are."""
+
+    status: int
+    body: Mapping[str, Any]
+
+    @property
+    def ok(self) -> bool:
+        return self.status == 200
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Engines:
+    """Both engines of one model alias. `limit_s` bounds each call: a cold load on a small machine is slow."""
+
+    client: httpx2.AsyncClient
+    vllm_url: str
+    ollama_url: str
+    model: Model
+    vllm_key: str = ""
+    limit_s: float = 180.0
+
+    async def vllm(self, path: str, body: Mapping[str, Any] | None = None) -> Reached:
+        headers = {"Authorization": f"Bearer {self.vllm_key}"} if self.vllm_key else {}
+        return await self._call("vLLM", self.vllm_url, path, body, headers)
+
+    async def ollama(self, path: str, body: Mapping[str, Any] | None = None) -> Reached:
+        return await self._call("Ollama", self.ollama_url, path, body, {})
+
+    async def _call(
+        self, name: str, url: str, path: str, body: Mapping[str, Any] | None, headers: Mapping[str, str]
+    ) -> Reached:
+        try:
+            if body is None:
+                answer = await self.client.get(url + path, headers=headers, timeout=self.limit_s)
+            else:
+                answer = await self.client.post(url + path, json=body, headers=headers, timeout=self.limit_s)
+        except httpx2.HTTPError as exc:
+            raise EngineUnreachable(
+                f"{name} does not answer at {url} ({type(exc).__name__}); start it with `cutover up`"
+            ) from exc
+        return Reached(status=answer.status_code, body=_object(answer))
+
+
+def _object(answer: httpx2.Response) -> Mapping[str, Any]:
+    try:
+        found = json.loads(answer.content)
+    except ValueError:
+        return {"text": answer.text[:500]}
+    return found if isinstance(found, dict) else {"value": found}
+
+
+def engines(settings: Settings, service: str, client: httpx2.AsyncClient) -> Engines:
+    """The engines behind one service's model alias."""
+    key = settings.vllm_api_key
+    return Engines(
+        client=client, vllm_url=settings.vllm_url, ollama_url=settings.ollama_url,
+        model=model(settings.aliases[service]), vllm_key=key.value if key else "",
+    )  # fmt: skip
+
+
+async def describe(found: Engines) -> tuple[Engine, Engine]:
+    """Ollama, then vLLM, as they are now. Raises `EngineUnreachable`."""
+    shown = await found.ollama("/api/show", {"model": found.model.names["ollama"]})
+    baseline = await _ollama(found, shown.body)
+    return baseline, await _vllm(found, baseline, shown.body)
+
+
+async def _ollama(found: Engines, shown: Mapping[str, Any]) -> Engine:
+    name = found.model.names["ollama"]
+    version = await found.ollama("/api/version")
+    tags = await found.ollama("/api/tags")
+    digest = next((m.get("digest", "") for m in tags.body.get("models") or () if m.get("name") == name), "")
+    flags = {key: shown.get(key) for key in ("parameters", "template", "system")}
+    return Engine(
+        engine="ollama", version=str(version.body.get("version", "")), model=name, model_digest=digest,
+        quantization=str((shown.get("details") or {}).get("quantization_level") or "unknown"),
+        context=found.model.context, flags_sha256=_hash(flags),
+    )  # fmt: skip
+
+
+async def _vllm(found: Engines, baseline: Engine, shown: Mapping[str, Any]) -> Engine:
+    name = found.model.names["vllm"]
+    version = await found.vllm("/version")
+    listed = await found.vllm("/v1/models")
+    served: Mapping[str, Any] = next((m for m in listed.body.get("data") or () if m.get("id") == name), {})
+    root = str(served.get("root") or "")
+    flags = {key: served.get(key) for key in ("root", "max_model_len", "parent")}
+    return Engine(
+        engine="vllm", version=str(version.body.get("version", "")), model=name, model_digest=_weights(root),
+        quantization=_vllm_quantization(root, baseline, shown), context=served.get("max_model_len"),
+        flags_sha256=_hash(flags),
+    )  # fmt: skip
+
+
+def _hash(value: object) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def _weights(root: str) -> str:
+    """What tells one local model folder from another without reading gigabytes: its files' names, sizes and times."""
+    folder = Path(root)
+    if not root.startswith("/") or not folder.is_dir():
+        return ""
+    files = [(f.name, f.stat().st_size, f.stat().st_mtime_ns) for f in sorted(folder.iterdir()) if f.is_file()]
+    return _hash(files)
+
+
+def _vllm_quantization(root: str, baseline: Engine, shown: Mapping[str, Any]) -> str:
+    """vLLM does not tell; a local folder does: its config, or the very GGUF that Ollama serves beside it."""
+    folder = Path(root)
+    if not root.startswith("/") or not folder.is_dir():
+        return "unknown"
+    if _same_file(folder, shown):
+        return f"{baseline.quantization} dequantised"
+    try:
+        config = json.loads((folder / "config.json").read_text())
+    except (OSError, ValueError):
+        return "unknown"
+    method = (config.get("quantization_config") or {}).get("quant_method")
+    return str(method or config.get("dtype") or config.get("torch_dtype") or "unknown")
+
+
+def _same_file(folder: Path, shown: Mapping[str, Any]) -> bool:
+    """Whether a GGUF in or above the folder is, byte for byte, the blob in Ollama's Modelfile."""
+    blob = re.search(r"sha256[-:]([0-9a-f]{64})", str(shown.get("modelfile") or ""))
+    if blob is None:
+        return False
+    files = [*folder.glob("*.gguf"), *folder.parent.glob("*.gguf")]
+    return any(f.stat().st_size < HASHED_AT_MOST and _digest(f) == blob.group(1) for f in files)
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,182 @@
+"""Runs the gate: plan to disk, warm-up, rounds, judgement, verdict file. And judges raw files anew."""
+
+from __future__ import annotations
+
+import os
+import platform
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import httpx2
+
+from services.migration import engines, gates, records, schedule, workload
+from services.migration.asking import Asker
+from services.migration.errors import GateError
+from services.migration.judge import judge
+from services.migration.records import Engine, Plan, Run
+from services.migration.rollout import write_aside
+from services.migration.rounds import Driver, OnRound, RawFile
+from services.migration.verdict import Verdict, VerdictError, from_json, to_json
+from services.migration.workload import Workload
+from services.settings import Settings
+
+MARGIN_S = 10.0  # beyond the service's own deadline, so that its answer about it still arrives
+RESUMED_WITHIN = timedelta(hours=24)
+
+
+def _silent(_done: int, _total: int, _note: str) -> None:
+    """Tells nobody."""
+
+
+def _connect() -> httpx2.AsyncClient:
+    return httpx2.AsyncClient(trust_env=False, limits=httpx2.Limits(max_connections=None))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seams:
+    """What a run takes from the world: HTTP, two clocks, the machine's load."""
+
+    connect: Callable[[], httpx2.AsyncClient] = field(default=_connect)
+    clock: Callable[[], float] = field(default=time.monotonic)
+    now: Callable[[], datetime] = field(default=lambda: datetime.now(UTC))
+    load: Callable[[], float] = field(default=lambda: os.getloadavg()[0])
+
+
+WORLD = Seams()
+
+
+async def gate(
+    settings: Settings,
+    service: str,
+    recipe: Path,
+    token: str,
+    *,
+    rounds: int,
+    seed: int = 1,
+    on_progress: OnRound = _silent,
+    seams: Seams = WORLD,
+) -> Verdict:
+    """Measure both engines through one service and judge; the verdict is also written to the state folder.
+
+    A killed run of the same plan, not older than a day, is gone on with.
+    """
+    found = workload.load(recipe, service=service)
+    async with seams.connect() as client:
+        described = await engines.describe(engines.engines(settings, service, client))
+        plan = _plan(found, described, rounds=rounds, seed=seed, now=seams.now())
+        raw, run = _begun(settings.state_dir, plan)
+        driver = _driver(settings, run.plan if run else plan, raw, client, found, token, seams)
+        await driver.warm_up()
+        if run is None:
+            raw.append([plan])
+        else:
+            on_progress(_done(run), rounds, "goes on with a run that was stopped")
+        await driver.run(run, on_progress)
+    verdict = judge_file(raw.path)
+    save(settings.state_dir, verdict)
+    return verdict
+
+
+def _plan(found: Workload, described: tuple[Engine, Engine], *, rounds: int, seed: int, now: datetime) -> Plan:
+    thresholds = gates.load()
+    drawn = schedule.draw(
+        seed=seed, rounds=rounds, items=[i.id for i in found.items], block=found.block,
+        aa_every=thresholds.method.aa_every,
+    )  # fmt: skip
+    return Plan(
+        id=now.strftime("%Y%m%dT%H%M%S"), created=now.isoformat(timespec="seconds"), service=found.service, seed=seed,
+        metric=found.metric, stream=found.stream, concurrency=found.concurrency, block=found.block,
+        recipe_sha256=found.sha256, baseline=described[0], candidate=described[1], schedule=drawn,
+        method=thresholds.method, margins=thresholds.margins,
+        machine=f"{platform.machine()}, {os.cpu_count()} cores, {platform.system()} {platform.release()}",
+    )  # fmt: skip
+
+
+def _begun(state_dir: Path, plan: Plan) -> tuple[RawFile, Run | None]:
+    """The raw file to write, and the unfinished run of the same plan that it already holds, if any."""
+    folder = state_dir / "raw"
+    for path in sorted(folder.glob(f"{plan.service}-*.jsonl"), reverse=True):
+        run = _readable(path)
+        if run is not None and _same(run.plan, plan) and _done(run) < len(run.plan.schedule):
+            raw = RawFile(path)
+            raw.cut_torn_line()
+            return raw, run
+    path = folder / f"{plan.service}-{plan.id}.jsonl"
+    if path.exists():
+        raise GateError(f"{path} exists already; two gates in one second? Run the command again")
+    return RawFile(path), None
+
+
+def _readable(path: Path) -> Run | None:
+    try:
+        return read(path)
+    except GateError:
+        return None
+
+
+def _same(old: Plan, new: Plan) -> bool:
+    """Whether nothing that matters changed since: engines, recipe, seed, rounds, thresholds."""
+    age = datetime.fromisoformat(new.created) - datetime.fromisoformat(old.created)
+    keys = ("service", "seed", "recipe_sha256", "baseline", "candidate", "schedule", "method", "machine")
+    same = all(getattr(old, key) == getattr(new, key) for key in keys) and dict(old.margins) == dict(new.margins)
+    return same and timedelta(0) <= age < RESUMED_WITHIN
+
+
+def _done(run: Run) -> int:
+    return sum(run.finished(r.number) for r in run.plan.schedule)
+
+
+def _driver(
+    settings: Settings, plan: Plan, raw: RawFile, client: httpx2.AsyncClient, found: Workload, token: str, seams: Seams
+) -> Driver:
+    asker = Asker(
+        client=client, url=settings.service_url(plan.service), workload=found, token=token,
+        limit_s=settings.limits.deadline_s + MARGIN_S, clock=seams.clock,
+    )  # fmt: skip
+    return Driver(asker=asker, plan=plan, raw=raw, clock=seams.clock, load=seams.load)
+
+
+def read(path: Path) -> Run:
+    """A raw file. Raises `GateError`."""
+    try:
+        data = path.read_bytes()
+    except OSError as exc:
+        raise GateError(f"cannot read {path}: {exc.strerror}; raw files lie in the state folder under raw/") from exc
+    return records.parse(data, name=path.name)
+
+
+def judge_file(path: Path) -> Verdict:
+    """The verdict of a raw file; the same bytes give the same verdict, byte for byte. Raises `GateError`."""
+    return judge(read(path))
+
+
+def verdict_path(state_dir: Path, service: str) -> Path:
+    return state_dir / "verdicts" / f"{service}.json"
+
+
+def save(state_dir: Path, verdict: Verdict) -> None:
+    write_aside(verdict_path(state_dir, verdict.service), to_json(verdict))
+
+
+def saved(state_dir: Path, service: str) -> Verdict | None:
+    """The service's latest verdict; None where there is none or it cannot be read, which promotes nothing."""
+    path = verdict_path(state_dir, service)
+    try:
+        return from_json(path.read_text(), where=str(path))
+    except (OSError, UnicodeDecodeError, VerdictError):
+        return None
+
+
+def fresh(verdict: Verdict, described: tuple[Engine, Engine], recipe_sha256: str, *, now: datetime) -> bool:
+    """Whether a verdict is of these very engines and this recipe, and not too old."""
+    arms = [verdict.arms.get("baseline"), verdict.arms.get("candidate")]
+    keys = ("engine", "version", "model", "model_digest", "quantization", "context", "flags_sha256")
+    same = all(
+        arm is not None and all(getattr(arm, k) == getattr(engine, k) for k in keys)
+        for arm, engine in zip(arms, described, strict=True)
+    )
+    recipe = verdict.plan.get("prompts_sha256") == recipe_sha256
+    return same and recipe and now < datetime.fromisoformat(verdict.expires)

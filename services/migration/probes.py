@@ -1,0 +1,192 @@
+"""Short calls to both engines that show how each behaves: it generates, stops, keeps a schema, refuses what it should.
+
+Every call goes out in the very words that the services' client uses (`services.llm.mapping`), so a difference found
+here is one that the services would meet.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from services.llm.mapping import ollama_arguments, openai_arguments
+from services.llm.types import ChatRequest, JSONSchema, Message, Role, Sampling
+from services.migration.engines import Engines, Reached
+from services.migration.findings import Finding, Level, compared
+
+ODD_WORDS = ("zebra", "quagga")
+"""A greeting never starts with these, so only a schema that is really kept brings them out."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Said:
+    """One engine's answer to a probe, in common words."""
+
+    status: int
+    text: str
+    prompt_tokens: int | None
+    output_tokens: int | None
+    finish: str
+    problem: str
+
+    @property
+    def ok(self) -> bool:
+        return self.status == 200
+
+
+def user(text: str) -> tuple[Message, ...]:
+    return (Message(role=Role.USER, content=text),)
+
+
+def request(
+    found: Engines, messages: tuple[Message, ...], *, max_tokens: int, schema: JSONSchema | None = None
+) -> ChatRequest:
+    """A greedy request with every sampling field set, as the services send it."""
+    return ChatRequest(
+        service="doctor", alias=found.model.alias, messages=messages, sampling=Sampling(max_tokens=max_tokens),
+        deadline_s=found.limit_s, schema=schema,
+    )  # fmt: skip
+
+
+async def both(found: Engines, asked: ChatRequest, *, names: Mapping[str, str] | None = None) -> tuple[Said, Said]:
+    """The same request to Ollama, then to vLLM."""
+    names = names or found.model.names
+    native = ollama_arguments(asked, names["ollama"], num_ctx=found.model.context)
+    first = await found.ollama("/api/chat", {**{k: v for k, v in native.items() if v is not None}, "stream": False})
+    return _from_ollama(first), await ask_vllm(found, asked, names["vllm"])
+
+
+async def ask_vllm(found: Engines, asked: ChatRequest, name: str) -> Said:
+    arguments = openai_arguments(asked, name)
+    body = {**arguments, **arguments["extra_body"]}
+    del body["extra_body"], body["extra_headers"]
+    return _from_vllm(await found.vllm("/v1/chat/completions", body))
+
+
+def _from_ollama(got: Reached) -> Said:
+    body = got.body
+    return Said(
+        status=got.status, text=str((body.get("message") or {}).get("content") or ""),
+        prompt_tokens=body.get("prompt_eval_count"), output_tokens=body.get("eval_count"),
+        finish=str(body.get("done_reason") or ""), problem=str(body.get("error") or "")[:200],
+    )  # fmt: skip
+
+
+def _from_vllm(got: Reached) -> Said:
+    choices = got.body.get("choices") or [{}]
+    usage = got.body.get("usage") or {}
+    error = got.body.get("error")
+    return Said(
+        status=got.status, text=str((choices[0].get("message") or {}).get("content") or ""),
+        prompt_tokens=usage.get("prompt_tokens"), output_tokens=usage.get("completion_tokens"),
+        finish=str(choices[0].get("finish_reason") or ""),
+        problem=str(error.get("message") if isinstance(error, dict) else error or "")[:200],
+    )  # fmt: skip
+
+
+async def generates(found: Engines) -> Finding:
+    """A port that is open says nothing; a token does."""
+    said = await both(found, request(found, user("Say hello."), max_tokens=8))
+    silent = [n for n, s in zip(("Ollama", "vLLM"), said, strict=True) if not s.ok or not s.output_tokens]
+    fail = f"{' and '.join(silent)} gave no token; look into its log, then `cutover up`" if silent else ""
+    return compared("generates", *(_shown(s) for s in said), fail=fail)
+
+
+def _shown(said: Said) -> str:
+    return f"{said.output_tokens} tokens, {said.finish}" if said.ok else f"HTTP {said.status}: {said.problem}"
+
+
+async def keeps_limit(found: Engines) -> Finding:
+    """`max_tokens` must bite on both, or times compare verbosity and one request can block the queue."""
+    said = await both(found, request(found, user("Count from one to one hundred in words."), max_tokens=5))
+    over = [n for n, s in zip(("Ollama", "vLLM"), said, strict=True) if not s.ok or (s.output_tokens or 99) > 5]
+    fail = (
+        f"{' and '.join(over)} did not keep max_tokens=5; check the proxy between and the engine's version"
+        if over
+        else ""
+    )
+    return compared("max_tokens honoured", *(_shown(s) for s in said), fail=fail)
+
+
+async def keeps_schema(found: Engines) -> Finding:
+    """A schema whose only values greedy decoding would never choose: swallowed schemas show at once."""
+    schema = {
+        "type": "object", "properties": {"word": {"type": "string", "enum": list(ODD_WORDS)}}, "required": ["word"],
+        "additionalProperties": False,
+    }  # fmt: skip
+    asked = request(found, user("Greet me with one word, as JSON with the key word."), max_tokens=32, schema=schema)
+    said = await both(found, asked)
+    loose = [n for n, s in zip(("Ollama", "vLLM"), said, strict=True) if not _kept(s)]
+    fail = (
+        f"{' and '.join(loose)} did not keep the schema; services that need JSON must stay where they are"
+        if loose
+        else ""
+    )
+    return compared("schema kept", *(s.text.strip()[:60] or _shown(s) for s in said), fail=fail)
+
+
+def _kept(said: Said) -> bool:
+    try:
+        return said.ok and json.loads(said.text).get("word") in ODD_WORDS
+    except (ValueError, AttributeError):
+        return False
+
+
+async def refuses_long(found: Engines) -> Finding:
+    """A prompt beyond the window. Ollama up to 0.29 cuts it and answers 200; vLLM refuses."""
+    said = await both(found, request(found, user("one " * (found.model.context + 100)), max_tokens=1))
+    ollama, vllm = (f"refused, HTTP {s.status}" if not s.ok else f"answered on {s.prompt_tokens} tokens" for s in said)
+    if said[1].ok:
+        return compared(
+            "over-long prompt", ollama, vllm, fail="vLLM took a prompt beyond the window; lower the registry's context"
+        )
+    cut = (
+        "Ollama cuts over-long prompts in silence; our client never sends it what might not fit, others do"
+        if said[0].ok
+        else ""
+    )
+    return compared("over-long prompt", ollama, vllm, warn=cut)
+
+
+async def refuses_unknown_model(found: Engines) -> Finding:
+    """A wrong model name must be a 404 on both, which the client reads as a wrong set-up."""
+    names = {"ollama": "no-such-model:latest", "vllm": "no-such-model"}
+    said = await both(found, request(found, user("Say hello."), max_tokens=1), names=names)
+    wrong = [n for n, s in zip(("Ollama", "vLLM"), said, strict=True) if s.status != 404]
+    warn = f"{' and '.join(wrong)} did not answer 404; a mistyped model would not be noticed" if wrong else ""
+    return compared("unknown model refused", *(f"HTTP {s.status}" for s in said), warn=warn)
+
+
+async def repeats(found: Engines) -> Finding:
+    """The same greedy request three times. A flip is told, not failed: ties in the logits break either way."""
+    asked = request(found, user("Name three colours."), max_tokens=16)
+    texts = [tuple(s.text for s in await both(found, asked)) for _ in range(3)]
+    flips = [len({pair[i] for pair in texts}) for i in (0, 1)]
+    shown = [f"{n} different of 3" if n > 1 else "3 equal" for n in flips]
+    return compared("greedy repeats", *shown)
+
+
+def sampling(found: Engines) -> Finding:
+    """Every sampling field must be in what we send: the engines' defaults differ three ways."""
+    asked = request(found, user("-"), max_tokens=1)
+    options = ollama_arguments(asked, "-", num_ctx=found.model.context)["options"]
+    arguments = openai_arguments(asked, "-")
+    body: dict[str, Any] = {**arguments, **arguments["extra_body"]}
+    shared = {"temperature", "top_p", "top_k", "min_p", "presence_penalty", "frequency_penalty", "seed"}
+    missing = {
+        "ollama": sorted((shared | {"num_predict", "num_ctx", "repeat_penalty"}) - options.keys()),
+        "vllm": sorted((shared | {"max_tokens", "repetition_penalty"}) - body.keys()),
+    }
+    fail = (
+        "the client does not send every sampling field; mend services/llm/mapping.py" if any(missing.values()) else ""
+    )
+    shown = [f"missing {', '.join(m)}" if m else "all fields sent" for m in missing.values()]
+    return Finding(
+        check="sampling complete", level=Level.FAIL if fail else Level.PASS, ollama=shown[0], vllm=shown[1], next=fail
+    )
+
+
+BEHAVIOUR = (generates, keeps_limit, keeps_schema, refuses_unknown_model, repeats, refuses_long)
+"""In this order: nothing after `generates` makes sense where it fails."""

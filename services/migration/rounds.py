@@ -1,0 +1,133 @@
+"""Drives the rounds of a plan against a service and keeps every request in the raw file, on disk block by block."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from services.migration import quality
+from services.migration.asking import Asker, NotReached, Reply, refuse_unusable, unreachable
+from services.migration.errors import StateError
+from services.migration.records import Plan, Record, Round, Run, Side, dump
+from services.migration.schedule import nonce
+
+OnRound = Callable[[int, int, str], None]
+"""Told after each round: rounds done, rounds in all, a note."""
+
+
+class RawFile:
+    """Append-only. What `append` has returned from is on disk; a failed one leaves no trace."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def append(self, entries: Iterable[Plan | Record]) -> None:
+        """Write lines and wait until they are on disk. Raises `StateError`, for example on a full disk."""
+        data = "".join(map(dump, entries)).encode()
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            with self.path.open("ab") as file:
+                sound = file.tell()
+                try:
+                    file.write(data)
+                    file.flush()
+                    os.fsync(file.fileno())
+                except OSError:
+                    os.truncate(self.path, sound)
+                    raise
+        except OSError as exc:
+            raise StateError(
+                f"cannot write {self.path}: {exc.strerror}; the records before this block are valid: free space and "
+                "run the same `cutover gate` again to go on, or judge them with `cutover gate SERVICE --from` it"
+            ) from exc
+
+    def cut_torn_line(self) -> None:
+        """Drop what a killed run left unfinished, so that the next line starts on its own."""
+        data = self.path.read_bytes()
+        whole = data.rfind(b"\n") + 1
+        if whole < len(data):
+            os.truncate(self.path, whole)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Driver:
+    """Runs a plan. `clock` in seconds, monotonic; `load` gives the machine's load average."""
+
+    asker: Asker
+    plan: Plan
+    raw: RawFile
+    clock: Callable[[], float]
+    load: Callable[[], float]
+
+    async def warm_up(self) -> None:
+        """One discarded block per engine. Raises where measuring could not count: token, arm, pin, dead service."""
+        first = self.plan.schedule[0]
+        for side in (Side.BASELINE, Side.CANDIDATE):
+            warm = Round(number=-1, order=(side,), items=first.items)
+            for reply in await self._replies(warm, side, take=0):
+                if reply is not None:
+                    refuse_unusable(reply[1], side, self.plan.service, self.asker.url)
+
+    async def run(self, done: Run | None, on_round: OnRound) -> None:
+        """Every round that is not on disk yet. A round begun by a killed run is begun anew, as its next take."""
+        total = len(self.plan.schedule)
+        for index, planned in enumerate(self.plan.schedule, start=1):
+            if done is not None and done.finished(planned.number):
+                continue
+            take = 1 + (done.take(planned.number) if done else 0)
+            began = self.clock()
+            for side in planned.order:
+                self.raw.append(await self._block(planned, side, take))
+            on_round(index, total, f"round {index} of {total}, {self.clock() - began:.0f} s")
+
+    async def _block(self, planned: Round, side: Side, take: int) -> list[Record]:
+        load = self.load()
+        replies = await self._replies(planned, side, take)
+        return [
+            self._record(planned, side, take, position, found, load)
+            for position, found in enumerate(replies)
+            if found is not None
+        ]
+
+    async def _replies(self, planned: Round, side: Side, take: int) -> list[tuple[float, Reply] | None]:
+        """The block's requests, `concurrency` in flight; none is begun after the block's time cap."""
+        replies: list[tuple[float, Reply] | None] = [None] * len(planned.items)
+        waiting = iter(enumerate(planned.items))
+        began = self.clock()
+
+        async def worker() -> None:
+            for position, item in waiting:
+                if self.clock() - began > self.plan.method.block_cap_s:
+                    return
+                scheduled = self.clock()
+                word = nonce(self.plan.id, planned.number, take, side, position)
+                replies[position] = (scheduled, await self.asker.ask(item, side, word))
+
+        try:
+            async with asyncio.TaskGroup() as group:
+                for _ in range(min(self.plan.concurrency, len(planned.items))):
+                    group.create_task(worker())
+        except* NotReached as exc:
+            raise unreachable(self.plan.service, self.asker.url) from exc.exceptions[0]
+        return replies
+
+    def _record(
+        self, planned: Round, side: Side, take: int, position: int, found: tuple[float, Reply], load: float
+    ) -> Record:
+        scheduled, reply = found
+        item = self.asker.workload.item(planned.items[position])
+        good = not reply.error
+        metric = self.asker.workload.metric
+        return Record(
+            round=planned.number, side=side, position=position, item=item.id, take=take,
+            scheduled_s=round(scheduled, 6), sent_s=round(reply.sent_s, 6), end_s=round(reply.end_s, 6),
+            load1=round(load, 2),
+            first_token_s=None if reply.first_token_s is None else round(reply.first_token_s, 6),
+            served_by=str(reply.llm.get("provider") or ""), prompt_tokens=reply.tokens("prompt"),
+            output_tokens=reply.tokens("completion"), finish=str(reply.llm.get("finish") or ""), status=reply.status,
+            error=reply.error, contract_ok=good and quality.contract_ok(metric, reply.body),
+            quality=quality.score(metric, reply.body, item.gold) if good else None,
+        )  # fmt: skip
