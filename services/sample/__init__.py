@@ -27,11 +27,16 @@ class SampleNote:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SampleQuestion:
-    """A question for RAG: a right answer holds `phrase`, and the document `title` does."""
+    """A question for RAG. `phrases`: any of them in an answer is right. `title`: the document that holds it."""
 
     question: str
-    phrase: str
+    phrases: tuple[str, ...]
     title: str
+
+    @property
+    def phrase(self) -> str:
+        """The plainest way to say the answer."""
+        return self.phrases[0]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,8 +66,11 @@ def notes() -> list[SampleNote]:
 
 
 def questions() -> list[SampleQuestion]:
-    """Questions on the documents."""
-    return [SampleQuestion(**table) for table in _tables("questions.toml", "question")]
+    """Questions with a checkable answer in exactly one document."""
+    return [
+        SampleQuestion(question=table["question"], phrases=tuple(table["phrases"]), title=table["title"])
+        for table in _tables("questions.toml", "questions")
+    ]
 
 
 def paragraphs() -> list[SampleParagraph]:
