@@ -39,6 +39,8 @@ __all__ = [
 
 READY_S = 180.0
 LOOK_S = 0.2
+TAKE_BACK_S = 2.0
+"""What nobody uses yet need not be stopped politely; a vLLM that loads does not listen to SIGTERM at all."""
 
 
 def up(settings: Settings, progress: Progress, *, env: Mapping[str, str], services: Sequence[str] = SERVICES) -> None:
@@ -47,6 +49,9 @@ def up(settings: Settings, progress: Progress, *, env: Mapping[str, str], servic
     What runs already is kept. On an error or an interrupt everything started by this call is stopped, nothing else.
     `env` is what the children get, with the resolved settings over it.
     """
+    unknown = [name for name in services if name not in SERVICES]
+    if unknown:
+        raise StackError(f"no service {', '.join(map(repr, unknown))}; known: {', '.join(SERVICES)}")
     with _work(settings, progress, env) as job:
         _engines(job)
         _services(job, services)
@@ -166,14 +171,11 @@ def _take_back(job: Job) -> None:
     while job.started:
         name = job.started.pop()
         job.progress.begin(f"{name} stop", "taking back what this command started")
-        job.processes.stop(name)
+        job.processes.stop(name, TAKE_BACK_S)
         job.progress.end(f"{name} stop")
 
 
 def _services(job: Job, names: Sequence[str]) -> None:
-    unknown = [name for name in names if name not in SERVICES]
-    if unknown:
-        raise StackError(f"no service {', '.join(map(repr, unknown))}; known: {', '.join(SERVICES)}")
     env = _service_env(job)
     for name in names:
         if not job.running(name, job.settings.ports[name], f"CUTOVER_{name.upper()}_PORT"):

@@ -1,0 +1,49 @@
+"""Stands in for `vllm` and `ollama` on a PATH: serves the few endpoints that the stack asks, or dies, or loads for ever."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+ANSWERS: dict[str, dict[str, Any]] = {
+    "/version": {"version": "0.fake"},
+    "/api/version": {"version": "0.fake"},
+    "/v1/chat/completions": {"usage": {"completion_tokens": 1}},
+    "/api/chat": {"eval_count": 1},
+    "/api/create": {"status": "success"},
+}
+
+
+class Handler(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        body = json.dumps(ANSWERS[self.path]).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        self.do_GET()
+
+    def do_HEAD(self) -> None:
+        self.send_response(200)  # every blob is there already
+        self.end_headers()
+
+
+def main() -> None:
+    if "--version" in sys.argv:
+        return
+    name = "vllm" if "--port" in sys.argv else "ollama"
+    mode = os.environ.get(f"FAKE_{name.upper()}", "serves")
+    if mode == "dies":
+        sys.exit(f"{name}: no memory for the weights")
+    given = sys.argv[sys.argv.index("--port") + 1] if name == "vllm" else os.environ["OLLAMA_HOST"].rpartition(":")[2]
+    port = 0 if mode == "loads" else int(given)  # on a port that nobody asks: never ready
+    ThreadingHTTPServer(("127.0.0.1", port), Handler).serve_forever()
+
+
+main()
