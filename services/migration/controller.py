@@ -12,8 +12,6 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-import httpx2
-
 from services.llm.rollout import Stage, Standing
 from services.migration import doctor as doctor_room
 from services.migration import engines, facts, gates, ledger, measure, report, rollout, workload
@@ -94,11 +92,11 @@ async def migrate(
                 on_progress=on_progress, seams=seams, policy=policy or gates.load().policy, sleep=sleep, asker=asker,
             )  # fmt: skip
             try:
-                return await journey.travel()
+                result = await journey.travel()
             except NotReached as exc:
                 raise unreachable(service, asker.url) from exc
-            finally:
-                report.write(settings.state_dir, service)
+        report.write(settings.state_dir, service)
+        return result
 
 
 @dataclass(slots=True, kw_only=True)
@@ -216,8 +214,12 @@ class Journey:
             raise Superseded(f"{last.actor} moved {self.service} to {last.target.stage} meanwhile; it is left there")
 
     async def _move(self, standing: Standing, decision: Decision, last: Entry | None) -> Entry:
-        """Ledger first, then the rollout file. The line holds the counters from which the next step counts."""
-        counters = await facts.read(self.asker.client, self.asker.url, service=self.service)
+        """Ledger first, then the rollout file. The line holds the counters from which the next step counts.
+
+        Going back waits for nothing, not even for the service to show its counters.
+        """
+        onward = decision.action is Action.PROMOTE
+        counters = await facts.read(self.asker.client, self.asker.url, service=self.service) if onward else {}
         entry = Entry(
             service=self.service, source=standing, target=decision.standing, actor=CONTROLLER, reasons=decision.reasons,
             verdict=decision.standing.verdict,

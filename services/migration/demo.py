@@ -12,7 +12,7 @@ from services.migration.asking import Asker
 
 def keys(service: str, share: float, *, inside: bool) -> Iterator[str]:
     """Sticky keys of one arm. None where an arm is empty: nobody is outside of 100 %."""
-    if inside and share <= 0 or not inside and share >= 1:
+    if (inside and share <= 0) or (not inside and share >= 1):
         return iter(())
     return (key for key in (f"demo-{n}" for n in count()) if in_share(service, key, share) is inside)
 
