@@ -6,13 +6,21 @@ import enum
 
 from services.llm.types import JSONSchema, Message, Role
 
-PROMPT_VERSION = "entities-1"
+PROMPT_VERSION = "entities-2"
 """Goes into the producer of everything stored; changes with the words and the schema below."""
 
 MAX_ENTITIES, MAX_SURFACE_CHARS = 5, 40
 """Bounds, because small models do not end a list or a string by themselves."""
 
 SYSTEM = "List the names in the text: people, organisations, places, products. Copy each name exactly."
+
+
+EXAMPLE = "Maria Lopez flew from Lisbon to Oslo with Norwegian."
+EXAMPLE_ANSWER = (
+    '{"entities": [{"text": "Maria Lopez", "type": "person"}, {"text": "Lisbon", "type": "place"}, '
+    '{"text": "Oslo", "type": "place"}, {"text": "Norwegian", "type": "organisation"}]}'
+)
+"""One worked example. Without it a 135M model fills the list until `max_tokens` cuts it; with it the list ends."""
 
 
 class EntityType(enum.StrEnum):
@@ -48,5 +56,10 @@ SCHEMA: JSONSchema = {
 
 
 def messages(text: str) -> tuple[Message, ...]:
-    """The text itself, whole."""
-    return (Message(role=Role.SYSTEM, content=SYSTEM), Message(role=Role.USER, content=text))
+    """The rule, one worked example, then the text itself, whole."""
+    return (
+        Message(role=Role.SYSTEM, content=SYSTEM),
+        Message(role=Role.USER, content=EXAMPLE),
+        Message(role=Role.ASSISTANT, content=EXAMPLE_ANSWER),
+        Message(role=Role.USER, content=text),
+    )

@@ -1,0 +1,138 @@
+"""The `cutover` command: parses, calls, prints. What each verb does is in the rooms; exit codes are in `EXIT_CODES`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from rich.console import Console
+
+from services import cli_commands as commands
+from services import cli_run
+from services.cli_show import Display
+from services.llm.registry import RegistryError
+from services.migration.errors import MigrationError
+from services.migration.verdict import VerdictError
+from services.settings import SERVICES, SettingsError, load
+from services.stack.local import StackError
+
+EXIT_CODES = """exit codes: 0 done or pass, 1 fail, 2 inconclusive or invalid or nothing decided, 64 usage, \
+69 an engine or service cannot be reached, 130 interrupted"""
+USAGE = 64
+
+
+VERBS: Mapping[str, Callable[[commands.Call], commands.Result]] = {
+    "run": cli_run.run,
+    "up": commands.up,
+    "down": commands.down,
+    "status": commands.status,
+    "models": commands.models,
+    "doctor": commands.examine,
+    "gate": commands.gate,
+    "migrate": commands.migrate,
+    "rollback": commands.rollback,
+    "history": commands.history,
+    "report": commands.write_report,
+}
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse with the exit code 64 that scripts can tell from a verdict."""
+
+    def error(self, message: str) -> Any:
+        self.print_usage(sys.stderr)
+        self.exit(USAGE, f"cutover: {message}; see `cutover --help`\n")
+
+
+def parser() -> argparse.ArgumentParser:
+    """Every verb with its arguments. Tests and documentation read it."""
+    top = Parser(prog="cutover", description=__doc__, epilog=EXIT_CODES)
+    verbs = top.add_subparsers(dest="verb", required=True, metavar="VERB", parser_class=Parser)
+
+    def verb(name: str, help: str, *, service: str | None = None) -> argparse.ArgumentParser:
+        made = verbs.add_parser(name, help=help, description=help)
+        made.add_argument("--json", action="store_true", help="print one JSON object on stdout and nothing else")
+        if service:
+            made.add_argument("service", choices=SERVICES, nargs=None if service == "one" else "?")
+        return made
+
+    run = verb("run", "bring everything up, then doctor, gate and migrate each service; ends with one table")
+    _measuring(run)
+    run.add_argument("--demo", action="store_true", help="show the move even without a pass; marked in the ledger")
+    run.add_argument("--svg", metavar="FILE", help="save the final table as a picture")
+    verb("up", "start engines and services and leave them running")
+    verb("down", "stop exactly what `up` or `run` started")
+    verb("status", "where each service stands and which engines answer")
+    verb("models", "the registry: each alias with its name on either engine")
+    verb("doctor", "compare the two engines for one service, request by request", service="one")
+    gate = verb("gate", "measure both engines through one service and judge", service="one")
+    _measuring(gate)
+    gate.add_argument("--from", dest="raw", metavar="RAW", help="judge a raw file again instead of measuring")
+    migrate = verb("migrate", "doctor, gate, then canary 5 -> 25 -> 50 -> full, each step on evidence", service="one")
+    _measuring(migrate)
+    migrate.add_argument("--demo", action="store_true", help="move without a pass; marked as such in the ledger")
+    rollback = verb("rollback", "send one service back to Ollama, now", service="one")
+    rollback.add_argument("--reason", default="asked for by hand", help="what the ledger will say")
+    verb("history", "the ledger: every move, who made it and why", service="any")
+    verb("report", "write the report of one service again and print where it is", service="one")
+    return top
+
+
+def _measuring(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument(
+        "--rounds", type=_positive, default=commands.FIRST_ROUNDS, help="paired rounds (default: %(default)s)"
+    )
+    verb.add_argument("--seed", type=int, default=1, help="draws the order within rounds (default: %(default)s)")
+
+
+def _positive(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a positive whole number")
+    return int(text)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one verb; the process exits with what this returns."""
+    signal.signal(signal.SIGTERM, _as_interrupt)
+    arguments = parser().parse_args(argv)
+    console = Console(stderr=arguments.json)
+    try:
+        settings = load(os.environ)
+        with Display(console) as display:
+            call = commands.Call(arguments=arguments, settings=settings, display=display, env=dict(os.environ))
+            result = VERBS[arguments.verb](call)
+    except SettingsError as exc:
+        return _complain([*exc.problems, "see .env.example for every variable"], USAGE)
+    except (StackError, RegistryError, VerdictError) as exc:
+        return _complain([str(exc)], 1)
+    except MigrationError as exc:
+        return _complain([str(exc)], exc.exit_code)
+    except KeyboardInterrupt:
+        return _complain(
+            ["interrupted; what this command had started is stopped, `cutover status` shows the rest"], 130
+        )
+    if arguments.json:
+        print(json.dumps(result.document, indent=2, default=str))
+    else:
+        for part in result.shown:
+            console.print(part)
+    return result.code
+
+
+def _as_interrupt(signum: int, _frame: object) -> None:
+    raise KeyboardInterrupt(signal.Signals(signum).name)
+
+
+def _complain(sentences: Sequence[str], code: int) -> int:
+    for sentence in sentences:
+        print(f"cutover: {sentence}", file=sys.stderr)
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,203 @@
+"""One function per verb: calls the rooms, gives back an exit code, the JSON document and what to show. No decisions."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import dataclasses
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from services import cli_show as show
+from services import cli_status
+from services.cli_show import Display
+from services.llm.registry import models as registry
+from services.llm.rollout import Standing
+from services.migration import controller, doctor, ledger, measure, report
+from services.migration.errors import EngineUnreachable
+from services.migration.verdict import Outcome, Verdict, to_json
+from services.settings import Settings
+from services.stack import local
+
+FIRST_ROUNDS = 10
+"""Rounds of a first gate: the fewest that the judge accepts, about two minutes on two cores."""
+
+WORKLOADS = Path(__file__).parents[1] / "bench" / "workloads"
+EXIT = {Outcome.PASS: 0, Outcome.FAIL: 1, Outcome.INCONCLUSIVE: 2, Outcome.INVALID: 2}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """What a verb ends with. `document` is what `--json` prints."""
+
+    document: Mapping[str, Any]
+    shown: Sequence[RenderableType] = ()
+    code: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """Everything that a verb works with."""
+
+    arguments: argparse.Namespace
+    settings: Settings
+    display: Display
+    env: Mapping[str, str]
+
+    @property
+    def recipe(self) -> Path:
+        return WORKLOADS / f"{self.arguments.service}.toml"
+
+    def token(self) -> str:
+        """The admin token. Raises `EngineUnreachable` where nothing was ever brought up."""
+        found = local.admin_token(self.settings)
+        if found is None:
+            raise EngineUnreachable("there is no admin token, so nothing is up; run `cutover up`, or set ADMIN_TOKEN")
+        return found.value
+
+
+def up(call: Call) -> Result:
+    local.up(call.settings, call.display, env=call.env)
+    return Result(document={"up": sorted(local.snapshot(call.settings))}, shown=[Text("up; `cutover status` shows it")])
+
+
+def down(call: Call) -> Result:
+    stopped = local.down(call.settings, call.display)
+    said = f"stopped: {', '.join(stopped)}" if stopped else "already stopped: nothing of ours was running"
+    return Result(document={"stopped": stopped}, shown=[Text(said)])
+
+
+def status(call: Call) -> Result:
+    document = asyncio.run(cli_status.collect(call.settings))
+    return Result(document=document, shown=[show.status_table(document)])
+
+
+def models(_call: Call) -> Result:
+    table = Table(header_style="bold")
+    for column in ("alias", "context", "vllm", "ollama", "can"):
+        table.add_column(column)
+    document = {}
+    for alias, entry in registry().items():
+        can = sorted(entry.capabilities)
+        table.add_row(alias, str(entry.context), entry.names["vllm"], entry.names["ollama"], ", ".join(can))
+        document[alias] = {"context": entry.context, "names": dict(entry.names), "capabilities": can}
+    return Result(document={"models": document}, shown=[table])
+
+
+def examine(call: Call) -> Result:
+    service = call.arguments.service
+    step = f"doctor {service}"
+    call.display.begin(step)
+    findings = asyncio.run(doctor.doctor(call.settings, service, call.recipe, call.token()))
+    call.display.end(step, f"{len(findings)} findings")
+    rows = [dataclasses.asdict(f) for f in findings]
+    failed = any(row["level"] == "fail" for row in rows)
+    return Result(document={"findings": rows}, shown=[show.findings_table(rows)], code=1 if failed else 0)
+
+
+def gate(call: Call) -> Result:
+    if call.arguments.raw:
+        return _judged(measure.judge_file(Path(call.arguments.raw)))
+    step = f"gate {call.arguments.service}"
+    call.display.begin(step, f"{call.arguments.rounds} rounds")
+    verdict = asyncio.run(
+        measure.gate(
+            call.settings,
+            call.arguments.service,
+            call.recipe,
+            call.token(),
+            rounds=call.arguments.rounds,
+            seed=call.arguments.seed,
+            on_progress=rounds_on(call.display, step),
+        )
+    )
+    call.display.end(step, str(verdict.outcome))
+    return _judged(verdict)
+
+
+def _judged(verdict: Verdict) -> Result:
+    document = json.loads(to_json(verdict))
+    head = Text.assemble(
+        f"{verdict.service}: ",
+        (str(verdict.outcome), show.OUTCOME_STYLES[verdict.outcome]),
+        f"  (verdict {verdict.id})",
+    )
+    reasons = [Text(f"- {reason}") for reason in verdict.reasons]
+    return Result(
+        document=document, shown=[head, show.metrics_table(document["metrics"]), *reasons], code=EXIT[verdict.outcome]
+    )
+
+
+def migrate(call: Call) -> Result:
+    result = migrated(call, call.arguments.service, demo=call.arguments.demo)
+    standing = result.standing
+    document = {"service": call.arguments.service, **_standing(standing), "reasons": list(result.reasons)}
+    said = [Text(f"{call.arguments.service}: {_where(standing)}"), *(Text(f"- {r}") for r in result.reasons)]
+    return Result(document=document, shown=said, code=result.exit_code)
+
+
+def migrated(call: Call, service: str, *, demo: bool) -> controller.MigrationResult:
+    """Doctor, gate and steps of one service, shown as they go."""
+    step = f"migrate {service}"
+    call.display.begin(step)
+    result = asyncio.run(
+        controller.migrate(
+            call.settings,
+            service,
+            WORKLOADS / f"{service}.toml",
+            call.token(),
+            demo=demo,
+            rounds=call.arguments.rounds,
+            seed=call.arguments.seed,
+            on_progress=rounds_on(call.display, step),
+        )
+    )
+    call.display.end(step, _where(result.standing))
+    return result
+
+
+def rollback(call: Call) -> Result:
+    service = call.arguments.service
+    standing = controller.rollback(call.settings, service, call.arguments.reason)
+    said = f"{service}: {_where(standing)}; the services see it within a second"
+    return Result(document={"service": service, **_standing(standing)}, shown=[Text(said)])
+
+
+def history(call: Call) -> Result:
+    entries = controller.history(call.settings, call.arguments.service)
+    table = Table(header_style="bold")
+    for column in ("at", "service", "from", "to", "by", "why"):
+        table.add_column(column, overflow="fold")
+    for e in entries:
+        table.add_row(e.at, e.service, _where(e.source), _where(e.target), e.actor, "; ".join(e.reasons))
+    return Result(document={"history": [ledger.document(e) for e in entries]}, shown=[table])
+
+
+def write_report(call: Call) -> Result:
+    path = report.write(call.settings.state_dir, call.arguments.service)
+    return Result(document={"report": str(path)}, shown=[Text(str(path))])
+
+
+def rounds_on(display: Display, step: str) -> Callable[[int, int, str], None]:
+    """A progress callback that shows rounds under `step`."""
+
+    def on_round(done: int, total: int, note: str) -> None:
+        display.note(step, f"{done}/{total} {note}".strip())
+
+    return on_round
+
+
+def _standing(standing: Standing) -> dict[str, Any]:
+    return {"stage": str(standing.stage), "share": standing.share, "demo": standing.demo, "verdict": standing.verdict}
+
+
+def _where(standing: Standing) -> str:
+    share = f" {standing.share:.0%}" if 0 < standing.share < 1 else ""
+    return f"{standing.stage}{share}{' (demo)' if standing.demo else ''}"

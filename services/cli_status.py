@@ -1,0 +1,134 @@
+"""`cutover status`: asks engines and services, reads the files, never fails because one of them is missing."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import httpx2
+
+from services.llm.registry import RegistryError, model
+from services.llm.rollout import FILE_NAME, Rollout, RolloutError, Standing, parse
+from services.llm.routing import route
+from services.settings import SERVICES, Secret, Settings
+from services.stack import local
+
+LIMIT_S = 2.0
+
+
+async def collect(settings: Settings) -> dict[str, Any]:
+    """The document of `cutover status --json`. Unreachable parts are `up: false`; what is odd is in `problems`."""
+    problems: list[str] = []
+    rollout = _rollout(settings.state_dir / FILE_NAME, problems)
+    token = local.admin_token(settings)
+    async with httpx2.AsyncClient(timeout=LIMIT_S, trust_env=False) as http:
+        told, vllm, ollama = await asyncio.gather(
+            asyncio.gather(*(_service(http, settings, s, token) for s in SERVICES)),
+            _vllm(http, settings),
+            _ollama(http, settings),
+        )
+    services = {
+        name: _row(settings, name, rollout.standing(name), live, problems)
+        for name, live in zip(SERVICES, told, strict=True)
+    }
+    problems += [f"{s.name}: {s.problem}" for s in local.snapshot(settings).values() if s.problem]
+    return {"services": services, "engines": {"ollama": ollama, "vllm": vllm}, "problems": problems}
+
+
+def _rollout(path: Path, problems: list[str]) -> Rollout:
+    try:
+        return parse(path.read_text(), where=str(path))
+    except FileNotFoundError:
+        return Rollout()
+    except (OSError, UnicodeDecodeError, RolloutError) as exc:
+        problems.append(str(exc))
+        return Rollout()
+
+
+def _row(
+    settings: Settings, name: str, standing: Standing, live: Mapping[str, Any] | None, problems: list[str]
+) -> dict[str, Any]:
+    pin = live["pin"] if live else str(settings.pins[name])
+    chain = route(name, "", pin=pin, standing=standing).chain
+    provider = chain[0]
+    if live:
+        open_ = [p for p, state in live["providers"].items() if state["breaker"] == "open"]
+        provider = next((p for p in chain if p not in open_), chain[-1])
+        problems += [f"{name}: breaker of {p} is open: {live['providers'][p]['last_error']}" for p in open_]
+        if live["rollout_problem"]:
+            problems.append(f"{name}: {live['rollout_problem']}")
+    return {
+        "stage": str(standing.stage),
+        "share": standing.share,
+        "demo": standing.demo,
+        "pin": pin,
+        "provider": provider,
+        "verdict": _outcome(settings.state_dir / "verdicts" / f"{name}.json", problems),
+        "fallbacks_5m": live["fallbacks_5m"] if live else None,
+        "up": live is not None,
+        "url": settings.service_url(name),
+    }
+
+
+def _outcome(path: Path, problems: list[str]) -> str | None:
+    try:
+        return str(json.loads(path.read_text())["outcome"])
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, TypeError) as exc:
+        problems.append(f"{path} is not a verdict ({exc!r}); run `cutover gate {path.stem}` again")
+        return None
+
+
+async def _get(http: httpx2.AsyncClient, url: str, headers: Mapping[str, str]) -> Any | None:
+    try:
+        answer = await http.get(url, headers=dict(headers))
+        return answer.json() if answer.status_code == 200 else None
+    except (httpx2.HTTPError, httpx2.InvalidURL, ValueError):
+        return None
+
+
+async def _service(
+    http: httpx2.AsyncClient, settings: Settings, service: str, token: Secret | None
+) -> Mapping[str, Any] | None:
+    headers = {"Authorization": f"Bearer {token.value}"} if token else {}
+    found = await _get(http, f"{settings.service_url(service)}/api/admin/status", headers)
+    return found if isinstance(found, dict) else None
+
+
+async def _vllm(http: httpx2.AsyncClient, settings: Settings) -> dict[str, Any]:
+    headers = {"Authorization": f"Bearer {settings.vllm_api_key.value}"} if settings.vllm_api_key else {}
+    version = await _get(http, f"{settings.vllm_url}/version", headers)
+    listed = await _get(http, f"{settings.vllm_url}/v1/models", headers)
+    names = [m.get("id") for m in listed.get("data", [])] if isinstance(listed, dict) else []
+    return {
+        "up": bool(names),
+        "version": version.get("version") if isinstance(version, dict) else None,
+        "model": names[0] if names else None,
+        "url": settings.vllm_url,
+    }
+
+
+async def _ollama(http: httpx2.AsyncClient, settings: Settings) -> dict[str, Any]:
+    version = await _get(http, f"{settings.ollama_url}/api/version", {})
+    listed = await _get(http, f"{settings.ollama_url}/api/tags", {})
+    names = [m.get("name") for m in listed.get("models", [])] if isinstance(listed, dict) else []
+    return {
+        "up": version is not None,
+        "version": version.get("version") if isinstance(version, dict) else None,
+        "model": next((n for n in names if n in _wanted(settings)), None),
+        "url": settings.ollama_url,
+    }
+
+
+def _wanted(settings: Settings) -> set[str]:
+    wanted = set()
+    for alias in settings.aliases.values():
+        try:
+            wanted.add(model(alias).names["ollama"])
+        except RegistryError:
+            continue
+    return wanted
