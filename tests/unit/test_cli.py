@@ -44,8 +44,9 @@ def test_usage_errors_say_what_and_exit_64(argv: tuple[str, ...], capsys: pytest
 def test_unknown_service_names_the_known_ones(capsys: pytest.CaptureFixture[str]) -> None:
     """Nobody has to look the names up."""
     run("doctor", "mail")
+    said = capsys.readouterr().err
 
-    assert all(name in capsys.readouterr().err for name in ("mail", "rag", "notes", "ner"))
+    assert all(name in said for name in ("mail", "rag", "notes", "ner"))
 
 
 def test_wrong_settings_are_all_told(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
