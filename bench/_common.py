@@ -35,18 +35,17 @@ TALLY = _records.Tally()
 @events.init_command_line_parser.add_listener
 def add_arguments(parser: Any, **_: Any) -> None:
     """Our own arguments; each also in the web UI, apart from the file."""
-    group = parser.add_argument_group("Cutover")
     for service, url in URLS.items():
-        group.add_argument(
+        parser.add_argument(
             f"--{service}-url", env_var=f"{service.upper()}_URL", default=url, help=f"base URL of {service}"
         )
-    group.add_argument(
+    parser.add_argument(
         "--arm",
         default="",
         choices=["", "vllm", "ollama"],
         help="ask this provider first, whatever the stage; another's answer then counts as a failure",
     )
-    group.add_argument("--raw", default="", include_in_web_ui=False, help="append one JSON line per request here")
+    parser.add_argument("--raw", default="", include_in_web_ui=False, help="append one JSON line per request here")
 
 
 @events.init.add_listener

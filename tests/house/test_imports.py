@@ -1,0 +1,85 @@
+"""Imports point one way: the table of `design.md`, "The house", held to by every file of services/ and bench/."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+from tests.house.sources import imported, imports, module_name, python_files
+
+LEAVES = ("services.settings", "services.llm.types", "services.llm.errors", "services.llm.registry")
+WORDS = (*LEAVES, "services.llm.mapping")
+SERVICE = ("services.web", "services.admin", "services.llm")
+
+MAY_IMPORT: dict[str, tuple[str, ...]] = {
+    "services.settings": (),
+    "services.sample": (),
+    "services.llm.errors": (),
+    "services.llm.registry": (),
+    "services.llm.types": ("services.llm.errors",),
+    "services.llm.mapping": LEAVES,
+    "services.llm.providers": WORDS,
+    "services.llm": ("services.llm", "services.settings"),
+    "services.web": ("services.web", "services.llm", "services.settings"),
+    "services.admin": ("services.web", "services.llm", "services.settings"),
+    **{f"services.{s}": (f"services.{s}", *SERVICE) for s in ("rag", "notes", "ner")},
+    **{f"services.{s}.app": (f"services.{s}", *SERVICE, "services.settings") for s in ("rag", "notes", "ner")},
+    "services.migration": ("services.migration", "services.llm", "services.settings"),
+    "services.stack": ("services.stack", "services.settings", "services.llm.registry"),
+    "services.cli": ("services",),
+    "bench": ("bench", "services.llm.registry", "services.migration.verdict"),
+}
+"""A room is the longest name here that a module's name begins with; it may import what its row begins with.
+
+Rooms are also allowed `services` itself where the import names a room, as in `from services import admin`.
+"""
+
+
+def begins(name: str, prefix: str) -> bool:
+    return name == prefix or name.startswith(f"{prefix}.")
+
+
+def room_of(module: str) -> str | None:
+    """The command line is several files, `cli*.py`, and one room."""
+    if module.startswith("services.cli"):
+        return "services.cli"
+    rooms = [room for room in MAY_IMPORT if begins(module, room)]
+    return max(rooms, key=len, default=None)
+
+
+def ours(name: str) -> bool:
+    return begins(name, "services") or begins(name, "bench")
+
+
+@pytest.mark.parametrize("path", python_files(), ids=str)
+def test_a_file_imports_only_what_its_room_may(path: Path) -> None:
+    """A new room needs a row in the table above, and a reason in the design."""
+    module = module_name(path)
+    if module == "services":
+        assert not [name for name in imports(path) if ours(name)]
+        return
+    room = room_of(module)
+    assert room, f"{path} is in no room; add one to MAY_IMPORT"
+    allowed = (room, *MAY_IMPORT[room]) if room not in LEAVES else MAY_IMPORT[room]
+    wrong = [name for name in imports(path) if ours(name) and not any(begins(name, a) for a in allowed)]
+    assert not wrong, f"{path} ({room}) imports {', '.join(wrong)}"
+
+
+@pytest.mark.parametrize("path", python_files("services"), ids=str)
+def test_only_bootstraps_choose_adapters(path: Path) -> None:
+    """Providers are built in one place of the client's room, which only the apps call."""
+    built_by = ("services.llm.build", "services.llm.providers")
+    if path.name == "app.py" or begins(module_name(path), "services.llm"):
+        return
+    assert not [name for name in imports(path) if any(begins(name, b) for b in built_by)]
+
+
+@pytest.mark.parametrize(
+    "line", ["import services.web", "from services import web", "from ..web import room", "from .. import web"]
+)
+def test_an_import_is_seen_in_every_shape_that_python_allows(line: str) -> None:
+    """Inside a function as well."""
+    found = imported(ast.parse(f"def f():\n    {line}\n"), ["services", "migration"])
+    assert any(begins(name, "services.web") for name in found)
