@@ -48,6 +48,7 @@ class ScriptedClient:
         self.answers: list[Answer | Exception | Hang] = [answer("An answer.")]
         self.steps: Sequence[Step] = ended(answer("An answer."))
         self.requests: list[ChatRequest] = []
+        self.streams: list[AsyncGenerator[StreamEvent, None]] = []
         self.not_ready: str | None = None
         self.is_open = False
         self.left_early = asyncio.Event()
@@ -70,8 +71,13 @@ class ScriptedClient:
         assert isinstance(step, Answer)
         return step
 
-    async def stream(self, request: ChatRequest) -> AsyncGenerator[StreamEvent, None]:
+    def stream(self, request: ChatRequest) -> AsyncGenerator[StreamEvent, None]:
+        """Kept here as well, so that only an explicit close ends it, never the garbage collector."""
         self.requests.append(request)
+        self.streams.append(self._stream())
+        return self.streams[-1]
+
+    async def _stream(self) -> AsyncGenerator[StreamEvent, None]:
         try:
             for step in self.steps:
                 if isinstance(step, Hang):

@@ -7,6 +7,7 @@ import json
 import pytest
 
 from services.llm.errors import ErrorType, PartialError
+from services.llm.types import Answer
 from services.ner.grounding import ground, occurrences
 from services.ner.prompts import PROMPT_VERSION, SCHEMA
 from tests.service.scripted import Desk, answer
@@ -14,7 +15,7 @@ from tests.service.scripted import Desk, answer
 TEXT = "Mara Quill met Tessel in Brenn. Tessel paid, said MARA QUILL."
 
 
-def named(*entities: tuple[str, str], provider: str = "vllm") -> object:
+def named(*entities: tuple[str, str], provider: str = "vllm") -> Answer:
     return answer(json.dumps({"entities": [{"text": t, "type": k} for t, k in entities]}), provider=provider)
 
 

@@ -23,7 +23,7 @@ class TestRequestId:
     @pytest.mark.parametrize("offered", ["", "a b", "x" * 65, "caf\u00e9", '"><script>'])
     async def test_a_strange_id_is_replaced(self, notes: Desk, offered: str) -> None:
         """An id that could not stand in a log or a header is not echoed."""
-        response = await notes.http.get("/healthz", headers={"X-Request-Id": offered.encode("latin-1")})
+        response = await notes.http.get("/healthz", headers={b"X-Request-Id": offered.encode("latin-1")})
 
         made = response.headers["x-request-id"]
         assert made != offered
