@@ -17,7 +17,7 @@ VERSION = "0.1.0"
 
 def application(room: Room, *, title: str, routers: tuple[APIRouter, ...]) -> FastAPI:
     """The app of `room`. The store opens before the client and closes after it, when no request is left."""
-    app = FastAPI(title=title, version=VERSION, lifespan=_lifespan)
+    app = FastAPI(title=title, version=VERSION, lifespan=_lifespan, responses=problems.RESPONSES)
     app.state.room = room
     app.add_middleware(BodyLimit)
     app.add_middleware(RequestId)  # added last, so outermost: the 413 of the other has its id

@@ -41,6 +41,23 @@ TITLES: Mapping[int, str] = {
 }
 
 
+_SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "required": ["type", "title", "status", "detail", "request_id"],
+    "properties": {
+        "type": {"type": "string", "examples": ["urn:cutover:problem:not-found"]},
+        "title": {"type": "string", "examples": ["Not found"]},
+        "status": {"type": "integer", "examples": [404]},
+        "detail": {"type": "string", "examples": ["no document 'abc'"]},
+        "request_id": {"type": "string", "examples": ["5f0c2b1e9d5b4a0e8b6f3f6f2f1d7c11"]},
+    },
+}
+_DOCUMENTED: dict[str, Any] = {"description": "Problem document", "content": {MEDIA_TYPE: {"schema": _SCHEMA}}}
+
+RESPONSES: dict[int | str, dict[str, Any]] = {"4XX": _DOCUMENTED, "5XX": _DOCUMENTED}
+"""For OpenAPI: what every route may answer. Takes the place of the framework's own 422, which we never send."""
+
+
 class Problem(HTTPException):
     """What an endpoint raises to say no. `code` names the problem type for programs, `detail` says it for people."""
 

@@ -143,6 +143,14 @@ class TestHealth:
         assert bodies
         assert [name for name in bodies if "example" not in document["components"]["schemas"][name]] == []
 
+    async def test_openapi_describes_errors_as_they_are(self, desk: Desk) -> None:
+        """Problem documents everywhere, and nothing of the framework's own form."""
+        document = (await desk.http.get("/openapi.json")).json()
+        operations = [operation for path in document["paths"].values() for operation in path.values()]
+
+        assert all("application/problem+json" in o["responses"]["4XX"]["content"] for o in operations)
+        assert "HTTPValidationError" not in document["components"]["schemas"]
+
 
 class TestAdmin:
     async def test_the_operator_sees_where_the_service_stands(self, desk: Desk) -> None:
