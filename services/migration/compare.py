@@ -38,8 +38,8 @@ def pairs(run: Run, left: Side, right: Side) -> Rounds:
     Reduced, because a block cut short by its time cap, or by errors, would else compare other requests.
     """
     blocks: dict[tuple[int, Side], dict[int, Record]] = {}
-    for record in run.records:
-        if record.answered and record.take == run.take(record.round):
+    for record in run.latest():
+        if record.answered:
             blocks.setdefault((record.round, record.side), {})[record.position] = record
     found = []
     for planned in run.plan.schedule:

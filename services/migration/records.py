@@ -135,6 +135,13 @@ class Run:
         planned = next(r for r in self.plan.schedule if r.number == number)
         return set(planned.order) <= {r.side for r in self.records if r.round == number and r.take == self.take(number)}
 
+    def latest(self) -> tuple[Record, ...]:
+        """The records of each round's last take: a round cut in half by a kill is no pair."""
+        takes: dict[int, int] = {}
+        for r in self.records:
+            takes[r.round] = max(r.take, takes.get(r.round, 0))
+        return tuple(r for r in self.records if r.take == takes[r.round])
+
     def take(self, number: int) -> int:
         return max((r.take for r in self.records if r.round == number), default=0)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ import numpy.typing as npt
 from scipy import stats as distributions  # type: ignore[import-untyped]
 
 Floats = npt.NDArray[np.float64]
-Counts = npt.NDArray[np.int64]
+Counts = npt.NDArray[np.int32]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +31,7 @@ def ends(interval: Interval | None) -> tuple[float | None, float | None]:
     return (interval.low, interval.high) if interval else (None, None)
 
 
+@functools.lru_cache(maxsize=8)
 def draw(rounds: int, *, resamples: int, seed: int) -> Counts:
     """How often each round occurs in each resample: `resamples` rows of `rounds` counts.
 
@@ -37,9 +39,9 @@ def draw(rounds: int, *, resamples: int, seed: int) -> Counts:
     single requests would throw away: Efron and Tibshirani, An Introduction to the Bootstrap (1993), chapter 8.
     The same seed gives the same draw, so every metric of a verdict sees the same resamples.
     """
-    generator = np.random.default_rng(seed)
-    chosen = generator.integers(0, rounds, size=(resamples, rounds))
-    return np.apply_along_axis(np.bincount, 1, chosen, minlength=rounds).astype(np.int64)
+    counts = np.random.default_rng(seed).multinomial(rounds, [1 / rounds] * rounds, size=resamples).astype(np.int32)
+    counts.setflags(write=False)  # the draw is kept and shared
+    return counts
 
 
 def quantile(values: Sequence[float], q: float) -> float:
@@ -55,8 +57,8 @@ def resampled_quantiles(rounds: Sequence[Sequence[float]], counts: Counts, q: fl
     values, owner = values[order], owner[order]
     result = np.full(len(counts), np.nan)
     for start in range(0, len(counts), 500):  # 500 resamples at a time keep the matrix small
-        cumulated = np.cumsum(counts[start : start + 500][:, owner], axis=1)
-        total = cumulated[:, -1] if values.size else np.zeros(len(cumulated), dtype=np.int64)
+        cumulated = np.cumsum(counts[start : start + 500][:, owner], axis=1, dtype=np.int32)
+        total = cumulated[:, -1] if values.size else np.zeros(len(cumulated), dtype=np.int32)
         filled = total > 0
         if filled.any():
             result[start : start + 500][filled] = _interpolated(values, cumulated[filled], total[filled], q)

@@ -1,0 +1,314 @@
+"""A whole migration against the fake world: steps on evidence, going back, kills at every write, demo moves."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from typing import Any
+
+import httpx2
+import pytest
+
+from services.llm.rollout import FILE_NAME, Stage
+from services.migration import controller, engines, gates, ledger, measure, report, rollout, workload
+from services.migration.controller import MigrationResult, history, migrate, rollback
+from services.migration.errors import EngineUnreachable, LockHeld, Superseded
+from services.migration.gates import Policy
+from services.migration.judge import judge
+from services.migration.records import Engine
+from services.migration.stages import Action
+from services.migration.verdict import Outcome, Verdict
+from tests.unit.migration.house import TOKEN, House
+from tests.unit.migration.simulated import World, run
+
+POLICY = Policy(steps=(0.05, 0.25, 0.5, 1.0), min_requests=300, error_limit=0.01, level=0.95, consecutive_errors=5)
+
+
+async def go(house: House, *, traffic: Callable[[], None] = lambda: None, **options: Any) -> MigrationResult:
+    """`migrate`, with users' traffic arriving whenever the controller sleeps."""
+
+    async def sleep(seconds: float) -> None:
+        house.now_s += seconds
+        traffic()
+
+    return await migrate(
+        house.settings, "notes", house.recipe, TOKEN, rounds=2, seams=house.seams, sleep=sleep, policy=POLICY, **options
+    )
+
+
+def users(house: House, *, good: int = 100, bad: int = 0, polls: int = 1000) -> Callable[[], None]:
+    """Traffic: so many good and bad answers of vLLM, and as many good ones of Ollama, at each of some polls."""
+    left = [polls]
+
+    def arrive() -> None:
+        if left[0] == 0:
+            return
+        left[0] -= 1
+        house.attempts["vllm", "none"] += good
+        house.attempts["vllm", "http_5xx"] += bad
+        house.attempts["ollama", "none"] += good + bad
+
+    return arrive
+
+
+@functools.cache
+def twice_as_fast() -> Verdict:
+    """A pass, judged once for all tests."""
+    return judge(run(World(slower=0.5, rounds=40)))
+
+
+async def passed(house: House, **changes: Any) -> Verdict:
+    """Put a fresh pass of this world's own engines into the state folder."""
+    async with house.seams.connect() as client:
+        described = await engines.describe(engines.engines(house.settings, "notes", client))
+    verdict = twice_as_fast()
+    recipe = workload.load(house.recipe, service="notes")
+
+    def arm(name: str, engine: Engine) -> Any:
+        return replace(verdict.arms[name], **asdict(engine))
+
+    made = replace(
+        verdict, arms={"baseline": arm("baseline", described[0]), "candidate": arm("candidate", described[1])},
+        plan={**verdict.plan, "prompts_sha256": recipe.sha256}, **changes,
+    )  # fmt: skip
+    measure.save(house.state, made)
+    return made
+
+
+def steps(house: House) -> list[tuple[str, float]]:
+    return [(str(e.target.stage), e.target.share) for e in history(house.settings, "notes")]
+
+
+ALL_STEPS = [("canary", 0.05), ("canary", 0.25), ("canary", 0.5), ("full", 1.0)]
+
+
+async def test_a_pass_moves_a_service_step_by_step_on_evidence(house: House) -> None:
+    verdict = await passed(house)
+    result = await go(house, traffic=users(house))
+    assert steps(house) == ALL_STEPS
+    assert (result.standing.stage, result.exit_code) == (Stage.FULL, 0)
+    assert {e.verdict for e in history(house.settings)} == {verdict.id}
+    assert rollout.stored(house.state)[0].standing("notes") == result.standing
+
+
+async def test_each_step_counts_only_what_came_since_it_began(house: House) -> None:
+    await passed(house)
+    house.attempts["vllm", "none"] = 10_000
+    result = await go(house, traffic=users(house, good=1, polls=20))
+    assert (result.standing.share, result.action) == (0.05, Action.HOLD)
+
+
+async def test_a_second_migrate_says_that_it_is_there_already(house: House) -> None:
+    await passed(house)
+    await go(house, traffic=users(house))
+    again = await go(house)
+    assert (again.moves, again.exit_code) == ((), 0)
+    assert "already" in again.reasons[0]
+
+
+async def test_errors_in_a_row_take_the_service_back(house: House) -> None:
+    await passed(house)
+    result = await go(house, traffic=users(house, good=0, bad=3))
+    assert steps(house) == [("canary", 0.05), ("rolled_back", 0.0)]
+    assert (result.action, result.exit_code) == (Action.ROLLBACK, 1)
+    held = await go(house)
+    assert "rolled back" in held.reasons[0]
+
+
+async def test_when_both_engines_fail_the_canary_is_held(house: House) -> None:
+    await passed(house)
+
+    left = [3]
+
+    def storm() -> None:
+        left[0] -= 1
+        if left[0] < 0:
+            return
+        house.attempts["vllm", "connect"] += 3
+        house.attempts["ollama", "connect"] += 3
+
+    result = await go(house, traffic=storm)
+    assert result.standing.share == 0.05
+    assert "both engines fail" in result.reasons[0]
+
+
+async def test_a_canary_without_traffic_is_left_standing(house: House) -> None:
+    await passed(house)
+    result = await go(house)
+    assert (result.standing.share, result.exit_code) == (0.05, 2)
+    assert "goes on from 5%" in result.reasons[-1]
+
+
+@pytest.mark.parametrize("outcome", [Outcome.INCONCLUSIVE, Outcome.FAIL, Outcome.INVALID])
+async def test_any_verdict_but_a_pass_moves_nothing(house: House, outcome: Outcome) -> None:
+    await passed(house, outcome=outcome)
+    result = await go(house, traffic=users(house))
+    assert (steps(house), result.action) == ([], Action.HOLD)
+    assert str(outcome) in result.reasons[0]
+
+
+async def test_without_a_verdict_the_gate_is_run_and_a_small_one_moves_nothing(house: House) -> None:
+    result = await go(house)
+    assert result.verdict is not None
+    assert result.verdict.outcome is Outcome.INCONCLUSIVE
+    assert steps(house) == []
+
+
+async def test_a_verdict_of_another_engine_version_is_measured_anew(house: House) -> None:
+    await passed(house)
+    house.answers["vllm /version"] = lambda _: httpx2.Response(200, json={"version": "0.33.0"})
+    result = await go(house, traffic=users(house))
+    assert result.verdict is not None
+    assert result.verdict.arms["candidate"].version == "0.33.0"
+    assert steps(house) == []
+
+
+async def test_a_failing_doctor_moves_nothing(house: House) -> None:
+    await passed(house)
+    house.answers["vllm /v1/models"] = lambda _: httpx2.Response(200, json={"data": []})
+    result = await go(house, traffic=users(house))
+    assert (steps(house), result.exit_code) == ([], 1)
+    assert "doctor" in result.reasons[0]
+
+
+class TestDemo:
+    async def test_a_demo_shows_the_whole_move_and_marks_every_line(self, house: House) -> None:
+        result = await go(house, demo=True)
+        assert steps(house) == ALL_STEPS
+        assert result.standing.demo
+        assert all(e.demo for e in history(house.settings))
+
+    async def test_a_demo_drives_both_arms(self, house: House) -> None:
+        await go(house, demo=True)
+        assert min(house.attempts["vllm", "none"], house.attempts["ollama", "none"]) >= 12
+
+    async def test_a_demo_with_a_failing_vllm_goes_back(self, house: House) -> None:
+        def fail() -> None:
+            house.vllm_fails = True
+
+        result = await go(house, demo=True, traffic=fail)
+        assert result.standing.stage is Stage.ROLLED_BACK
+
+    async def test_a_demo_is_no_evidence_for_a_real_move(self, house: House) -> None:
+        await go(house, demo=True)
+        await passed(house)
+        await go(house, traffic=users(house))
+        assert steps(house) == ALL_STEPS * 2
+        assert [e.demo for e in history(house.settings)] == [True] * 4 + [False] * 4
+
+
+class TestBadLuck:
+    @pytest.mark.parametrize("act", ["append", "project"])
+    @pytest.mark.parametrize("step", [1, 2, 3, 4])
+    async def test_a_controller_killed_at_any_write_is_gone_on_with(
+        self, house: House, monkeypatch: pytest.MonkeyPatch, step: int, act: str
+    ) -> None:
+        await passed(house)
+        calls = [0]
+        room = ledger if act == "append" else rollout
+        real = getattr(room, act)
+
+        def killed(*args: Any, **options: Any) -> Any:
+            calls[0] += 1
+            if calls[0] == step + (act == "project"):  # the first projection is the one before any step
+                raise KeyboardInterrupt
+            return real(*args, **options)
+
+        with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+            patched.setattr(room, act, killed)
+            await go(house, traffic=users(house))
+        result = await go(house, traffic=users(house))
+        assert steps(house) == ALL_STEPS
+        assert rollout.stored(house.state)[0].standing("notes") == result.standing
+
+    async def test_evidence_counts_from_the_step_even_across_a_kill(self, house: House) -> None:
+        await passed(house)
+        polls = [0]
+
+        def kill() -> None:
+            polls[0] += 1
+            house.attempts["vllm", "none"] += 200
+            if polls[0] == 2:
+                raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            await go(house, traffic=kill)
+        result = await go(house)
+        assert steps(house) == ALL_STEPS[:2]
+        assert result.standing.share == 0.25
+
+    async def test_a_restarted_service_does_not_confuse_the_counts(self, house: House) -> None:
+        await passed(house)
+        house.attempts["vllm", "none"] = 5_000
+        polls = [0]
+
+        def restart() -> None:
+            polls[0] += 1
+            house.attempts["vllm", "none"] = 40 if polls[0] == 1 else 60
+
+        result = await go(house, traffic=restart)
+        assert "60 of 300" in result.reasons[0]
+
+    async def test_a_rollback_wins_over_a_controller_at_work(self, house: House) -> None:
+        await passed(house)
+
+        def take_back() -> None:
+            rollback(house.settings, "notes", "it feels slow")
+
+        with pytest.raises(Superseded, match="operator moved notes to rolled_back"):
+            await go(house, traffic=take_back)
+        assert rollout.stored(house.state)[0].standing("notes").stage is Stage.ROLLED_BACK
+
+    async def test_two_controllers_cannot_both_act(self, house: House) -> None:
+        with rollout.controller_lock(house.state, service="rag"), pytest.raises(LockHeld):
+            await go(house)
+
+    async def test_a_rollout_file_of_nonsense_is_mended_before_the_first_step(self, house: House) -> None:
+        await passed(house)
+        house.state.mkdir(parents=True, exist_ok=True)
+        (house.state / FILE_NAME).write_text("stage: everything!")
+        await go(house, traffic=users(house))
+        assert rollout.stored(house.state)[1] is None
+
+    async def test_a_dead_service_is_told_and_nothing_moves(self, house: House) -> None:
+        await passed(house)
+        house.service_down = True
+        with pytest.raises(EngineUnreachable):
+            await go(house)
+        assert steps(house) == []
+
+    async def test_a_rollback_works_with_everything_dead(self, house: House) -> None:
+        await passed(house)
+        await go(house, traffic=users(house))
+        house.service_down, house.refused = True, frozenset({"ollama", "vllm"})
+        assert rollback(house.settings, "notes").stage is Stage.ROLLED_BACK
+
+
+class TestReport:
+    async def test_the_report_tells_verdict_doctor_and_ledger_and_how_to_recompute(self, house: House) -> None:
+        verdict = await passed(house)
+        await go(house, traffic=users(house))
+        text = (house.state / "reports" / "notes.md").read_text()
+        assert "## Verdict: pass" in text
+        assert f"cutover gate notes --from {house.state / 'raw' / verdict.raw.records}" in text
+        assert "canary 25%" in text
+        assert "| pass | generates |" in text
+
+    async def test_a_demo_is_called_one_in_the_report(self, house: House) -> None:
+        await go(house, demo=True)
+        assert (house.state / "reports" / "notes.md").read_text().count("demo: no evidence") == 4
+
+    def test_a_service_without_anything_has_a_report_too(self, house: House) -> None:
+        assert "no verdict yet" in report.write(house.state, "notes").read_text()
+
+
+def test_every_threshold_has_a_reason() -> None:
+    found = gates.load()
+    assert all(found.whys.values())
+    assert set(found.margins) == set(gates.METRICS)
+
+
+def test_the_shipped_steps_are_the_ones_of_the_design() -> None:
+    assert gates.load().policy.steps == POLICY.steps
+    assert controller.CONTROLLER != controller.OPERATOR

@@ -1,0 +1,218 @@
+"""The judge on simulated engines: what must pass, what never may, and what it says about it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from services.migration import records
+from services.migration.errors import GateError
+from services.migration.judge import judge
+from services.migration.records import Record, Side
+from services.migration.verdict import Outcome, Result, VerdictError, from_json, to_json
+from tests.unit.migration.simulated import Change, World, candidate, dead, fallback, raw, run
+
+SEEDS = (1, 2, 3)
+
+
+def outcome(world: World, change: Change | None = None) -> Outcome:
+    return judge(run(world, change=change)).outcome
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_an_engine_twice_as_fast_passes_with_enough_rounds(seed: int) -> None:
+    verdict = judge(run(World(slower=0.5, rounds=40, seed=seed)))
+    assert verdict.outcome is Outcome.PASS
+    assert verdict.may_promote
+    assert verdict.next.action == "promote"
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_identical_engines_do_not_fail(seed: int) -> None:
+    assert outcome(World(seed=seed)) is not Outcome.FAIL
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_an_engine_30_percent_worse_never_passes(seed: int) -> None:
+    assert outcome(World(slower=1.3, seed=seed)) is not Outcome.PASS
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_an_engine_twice_as_slow_fails(seed: int) -> None:
+    assert outcome(World(slower=2.0, seed=seed)) is Outcome.FAIL
+
+
+def test_answers_of_the_fallback_are_errors_of_the_candidate() -> None:
+    verdict = judge(run(World(slower=0.5, rounds=40), change=candidate(fallback)))
+    assert verdict.outcome is Outcome.FAIL
+    assert verdict.arms["candidate"].fallbacks == 400
+
+
+def test_a_candidate_that_now_and_then_falls_back_never_passes() -> None:
+    def sometimes(record: Record) -> Record:
+        return fallback(record) if record.position == 0 else record
+
+    assert outcome(World(slower=0.5, rounds=40), candidate(sometimes)) is not Outcome.PASS
+
+
+def test_a_dead_candidate_fails_even_in_few_rounds() -> None:
+    assert outcome(World(rounds=4, block=4), candidate(dead)) is Outcome.FAIL
+
+
+def test_both_engines_dead_is_no_comparison() -> None:
+    assert outcome(World(rounds=4), dead) is Outcome.INVALID
+
+
+def test_different_prompt_tokens_make_the_experiment_invalid() -> None:
+    verdict = judge(run(World(slower=0.5, rounds=40), change=candidate(lambda r: replace(r, prompt_tokens=80))))
+    assert verdict.outcome is Outcome.INVALID
+    assert any(reason.startswith("same work in") for reason in verdict.reasons)
+
+
+def test_one_item_with_another_prompt_is_enough() -> None:
+    def one(record: Record) -> Record:
+        return replace(record, prompt_tokens=80) if record.item == "i07" else record
+
+    assert outcome(World(slower=0.5, rounds=40), candidate(one)) is Outcome.INVALID
+
+
+def test_uncounted_prompts_make_the_experiment_invalid() -> None:
+    assert outcome(World(rounds=12), candidate(lambda r: replace(r, prompt_tokens=None))) is Outcome.INVALID
+
+
+def test_an_ollama_arm_answered_by_vllm_is_invalid() -> None:
+    def swapped(record: Record) -> Record:
+        return replace(record, served_by="vllm")
+
+    assert outcome(World(rounds=12), swapped) is Outcome.INVALID
+
+
+def test_a_throttled_load_generator_is_invalid() -> None:
+    def late(record: Record) -> Record:
+        return replace(record, scheduled_s=record.scheduled_s - 0.5)
+
+    assert outcome(World(rounds=12), late) is Outcome.INVALID
+
+
+def test_ollama_unlike_itself_is_invalid() -> None:
+    def drift(record: Record) -> Record:
+        return replace(record, end_s=record.end_s + 2.0) if record.side is Side.AGAIN else record
+
+    verdict = judge(run(World(slower=0.5, rounds=30), change=drift))
+    assert verdict.outcome is Outcome.INVALID
+    assert any("noise floor" in reason for reason in verdict.reasons)
+
+
+def test_speed_with_worse_answers_fails() -> None:
+    assert outcome(World(slower=0.5, rounds=40), candidate(lambda r: replace(r, quality=0.5))) is Outcome.FAIL
+
+
+def test_speed_with_misshapen_answers_fails() -> None:
+    broken = candidate(lambda r: replace(r, contract_ok=r.position % 2 == 0))
+    assert outcome(World(slower=0.5, rounds=40), broken) is Outcome.FAIL
+
+
+def test_rare_requests_seventy_times_slower_never_pass() -> None:
+    def rare(record: Record) -> Record:
+        slow = record.position == 3 and record.round % 4 == 0
+        return replace(record, end_s=record.end_s + 70) if slow else record
+
+    assert outcome(World(rounds=40), candidate(rare)) is not Outcome.PASS
+
+
+def test_doubled_variance_never_passes() -> None:
+    def wild(record: Record) -> Record:
+        return replace(record, end_s=record.sent_s + record.e2e_s * (3.0 if record.position % 2 else 0.4))
+
+    assert outcome(World(rounds=40), candidate(wild)) is not Outcome.PASS
+
+
+def test_too_few_rounds_are_inconclusive_and_say_how_many_are_missing() -> None:
+    verdict = judge(run(World(slower=0.5, rounds=4)))
+    assert verdict.outcome is Outcome.INCONCLUSIVE
+    errors = next(reason for reason in verdict.reasons if reason.startswith("errors"))
+    assert errors == "errors: 0 of 40; could still be 8.8%, limit 1%; about 33 more rounds settle it"
+    assert verdict.next.rounds_needed is not None
+    assert verdict.next.rounds_needed >= 33
+
+
+def test_too_few_items_leave_quality_open() -> None:
+    verdict = judge(run(World(slower=0.5, rounds=40, items=12)))
+    quality = verdict.metric("quality")
+    assert quality is not None
+    assert (quality.result, quality.note) == (Result.INCONCLUSIVE, "12 items; 20 are the least")
+
+
+def test_a_result_that_hangs_on_one_round_is_none() -> None:
+    def one_bad_round(record: Record) -> Record:
+        return replace(record, end_s=record.end_s + 400) if record.round == 5 else record
+
+    verdict = judge(run(World(slower=0.9, rounds=12), change=candidate(one_bad_round)))
+    throughput = verdict.metric("throughput")
+    assert throughput is not None
+    assert throughput.result is Result.INCONCLUSIVE
+
+
+def test_a_streamed_run_also_compares_the_first_token() -> None:
+    verdict = judge(run(World(slower=0.5, rounds=12, stream=True)))
+    assert verdict.metric("ttft", "q50") is not None
+    assert judge(run(World(rounds=12))).metric("ttft", "q50") is None
+
+
+def test_a_plan_without_records_is_inconclusive() -> None:
+    plan_only = raw(World()).split(b"\n")[0] + b"\n"
+    verdict = judge(records.parse(plan_only, name="x"))
+    assert verdict.outcome is Outcome.INCONCLUSIVE
+
+
+def test_an_improvement_is_claimed_only_by_its_lower_bound() -> None:
+    verdict = judge(run(World(slower=0.5, rounds=40)))
+    metric = verdict.metric("e2e", "q50")
+    assert metric is not None
+    assert metric.high is not None
+    claim = next(reason for reason in verdict.reasons if reason.startswith("e2e q50"))
+    assert f"at least {int(10 / metric.high) / 10:.1f}x better" in claim
+
+
+class TestBytes:
+    def test_the_same_bytes_give_the_same_verdict_byte_for_byte(self) -> None:
+        data = raw(World(slower=0.7, rounds=12))
+        first, second = (to_json(judge(records.parse(data, name="a.jsonl"))) for _ in range(2))
+        assert first == second
+
+    def test_a_verdict_survives_its_file(self) -> None:
+        verdict = judge(run(World(rounds=12)))
+        assert from_json(to_json(verdict)) == verdict
+
+    def test_a_changed_verdict_file_is_named(self) -> None:
+        text = to_json(judge(run(World(rounds=2)))).replace('"outcome"', '"outcom"')
+        with pytest.raises(VerdictError, match="here is not a verdict: outcom"):
+            from_json(text, where="here")
+
+    def test_a_torn_last_line_is_dropped_and_said(self) -> None:
+        verdict = judge(records.parse(raw(World(rounds=12))[:-40], name="a.jsonl"))
+        assert any("torn" in reason for reason in verdict.reasons)
+
+    def test_a_run_that_was_killed_is_judged_from_what_is_there(self) -> None:
+        lines = raw(World(rounds=12)).splitlines(keepends=True)
+        verdict = judge(records.parse(b"".join(lines[:101]), name="a.jsonl"))
+        assert any(reason.endswith("of 12 planned rounds were measured") for reason in verdict.reasons)
+
+    @pytest.mark.parametrize(
+        ("data", "word"),
+        [
+            (b"", "no plan"),
+            (b"nonsense\n", "line 1 is not a plan"),
+            (raw(World(rounds=2)).replace(b'"round": 1', b'"round": 9'), "not in its plan"),
+            (raw(World(rounds=2)).replace(b'"served_by": "vllm"', b'"served": "vllm"'), "is not a record"),
+        ],
+    )
+    def test_an_unreadable_or_changed_raw_file_is_refused(self, data: bytes, word: str) -> None:
+        with pytest.raises(GateError, match=word):
+            records.parse(data, name="a.jsonl")
+
+    def test_a_record_that_is_there_twice_is_refused(self) -> None:
+        lines = raw(World(rounds=2)).splitlines(keepends=True)
+        with pytest.raises(GateError, match="twice"):
+            records.parse(b"".join([*lines, lines[-1]]), name="a.jsonl")
