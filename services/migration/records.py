@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import functools
 import hashlib
 import json
 from collections.abc import Mapping
@@ -146,11 +147,24 @@ class Run:
         return max((r.take for r in self.records if r.round == number), default=0)
 
 
+@functools.cache
+def _plans() -> TypeAdapter[Plan]:
+    """Built once: building one costs more than reading a line."""
+    return TypeAdapter(Plan)
+
+
+@functools.cache
+def _records() -> TypeAdapter[Record]:
+    return TypeAdapter(Record)
+
+
 def dump(entry: Plan | Record) -> str:
     """One line of the raw file."""
-    kind = "plan" if isinstance(entry, Plan) else "record"
-    body = TypeAdapter(type(entry)).dump_python(entry, mode="json")
-    return json.dumps({"kind": kind, **body}, sort_keys=True) + "\n"
+    if isinstance(entry, Plan):
+        body = {"kind": "plan", **_plans().dump_python(entry, mode="json")}
+    else:
+        body = {"kind": "record", **_records().dump_python(entry, mode="json")}
+    return json.dumps(body, sort_keys=True) + "\n"
 
 
 def parse(data: bytes, *, name: str) -> Run:
@@ -160,21 +174,21 @@ def parse(data: bytes, *, name: str) -> Run:
     notes = ("the last line of the raw file is torn (a killed run); it was dropped",) if torn else ()
     if not lines:
         raise GateError(f"{name} has no plan in its first line; measure anew with `cutover gate SERVICE`")
-    plan = _line(lines[0], "plan", Plan, f"{name} line 1")
-    records = tuple(_line(line, "record", Record, f"{name} line {i}") for i, line in enumerate(lines[1:], start=2))
+    plan = _line(lines[0], "plan", _plans(), f"{name} line 1")
+    records = tuple(_line(line, "record", _records(), f"{name} line {i}") for i, line in enumerate(lines[1:], start=2))
     if plan.schema_version != SCHEMA_VERSION:
         raise GateError(f"{name}: schema_version {plan.schema_version}, this program reads {SCHEMA_VERSION}")
     _consistent(plan, records, name)
     return Run(plan=plan, records=records, notes=notes, sha256=hashlib.sha256(data).hexdigest(), name=name)
 
 
-def _line(line: bytes, kind: str, entry: type[Entry], where: str) -> Entry:
+def _line(line: bytes, kind: str, adapter: TypeAdapter[Entry], where: str) -> Entry:
     try:
         document: dict[str, Any] = json.loads(line)
         found = document.pop("kind")
         if found != kind:
             raise ValueError(f"kind {found!r}, expected {kind!r}")
-        return TypeAdapter(entry).validate_python(document)
+        return adapter.validate_python(document)
     except (ValueError, KeyError, AttributeError, ValidationError) as exc:
         raise GateError(f"{where} is not a {kind}: {_why(exc)}; the raw file cannot be judged") from exc
 

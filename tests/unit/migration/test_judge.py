@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import replace
 
 import pytest
@@ -10,10 +11,16 @@ from services.migration import records
 from services.migration.errors import GateError
 from services.migration.judge import judge
 from services.migration.records import Record, Side
-from services.migration.verdict import Outcome, Result, VerdictError, from_json, to_json
+from services.migration.verdict import Outcome, Result, Verdict, VerdictError, from_json, to_json
 from tests.unit.migration.simulated import Change, World, candidate, dead, fallback, raw, run
 
-SEEDS = (1, 2, 3)
+SEEDS = (1, 2)
+
+
+@functools.cache
+def judged(world: World) -> Verdict:
+    """The verdict of a world as it is, judged once for all tests."""
+    return judge(run(world))
 
 
 def outcome(world: World, change: Change | None = None) -> Outcome:
@@ -22,7 +29,7 @@ def outcome(world: World, change: Change | None = None) -> Outcome:
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_an_engine_twice_as_fast_passes_with_enough_rounds(seed: int) -> None:
-    verdict = judge(run(World(slower=0.5, rounds=40, seed=seed)))
+    verdict = judged(World(slower=0.5, rounds=40, seed=seed))
     assert verdict.outcome is Outcome.PASS
     assert verdict.may_promote
     assert verdict.next.action == "promote"
@@ -44,9 +51,9 @@ def test_an_engine_twice_as_slow_fails(seed: int) -> None:
 
 
 def test_answers_of_the_fallback_are_errors_of_the_candidate() -> None:
-    verdict = judge(run(World(slower=0.5, rounds=40), change=candidate(fallback)))
+    verdict = judge(run(World(slower=0.5, rounds=12), change=candidate(fallback)))
     assert verdict.outcome is Outcome.FAIL
-    assert verdict.arms["candidate"].fallbacks == 400
+    assert verdict.arms["candidate"].fallbacks == 120
 
 
 def test_a_candidate_that_now_and_then_falls_back_never_passes() -> None:
@@ -65,7 +72,7 @@ def test_both_engines_dead_is_no_comparison() -> None:
 
 
 def test_different_prompt_tokens_make_the_experiment_invalid() -> None:
-    verdict = judge(run(World(slower=0.5, rounds=40), change=candidate(lambda r: replace(r, prompt_tokens=80))))
+    verdict = judge(run(World(slower=0.5, rounds=12), change=candidate(lambda r: replace(r, prompt_tokens=80))))
     assert verdict.outcome is Outcome.INVALID
     assert any(reason.startswith("same work in") for reason in verdict.reasons)
 
@@ -74,7 +81,7 @@ def test_one_item_with_another_prompt_is_enough() -> None:
     def one(record: Record) -> Record:
         return replace(record, prompt_tokens=80) if record.item == "i07" else record
 
-    assert outcome(World(slower=0.5, rounds=40), candidate(one)) is Outcome.INVALID
+    assert outcome(World(slower=0.5, rounds=12), candidate(one)) is Outcome.INVALID
 
 
 def test_uncounted_prompts_make_the_experiment_invalid() -> None:
@@ -99,18 +106,18 @@ def test_ollama_unlike_itself_is_invalid() -> None:
     def drift(record: Record) -> Record:
         return replace(record, end_s=record.end_s + 2.0) if record.side is Side.AGAIN else record
 
-    verdict = judge(run(World(slower=0.5, rounds=30), change=drift))
+    verdict = judge(run(World(slower=0.5, rounds=18), change=drift))
     assert verdict.outcome is Outcome.INVALID
     assert any("noise floor" in reason for reason in verdict.reasons)
 
 
 def test_speed_with_worse_answers_fails() -> None:
-    assert outcome(World(slower=0.5, rounds=40), candidate(lambda r: replace(r, quality=0.5))) is Outcome.FAIL
+    assert outcome(World(slower=0.5, rounds=12), candidate(lambda r: replace(r, quality=0.5))) is Outcome.FAIL
 
 
 def test_speed_with_misshapen_answers_fails() -> None:
     broken = candidate(lambda r: replace(r, contract_ok=r.position % 2 == 0))
-    assert outcome(World(slower=0.5, rounds=40), broken) is Outcome.FAIL
+    assert outcome(World(slower=0.5, rounds=12), broken) is Outcome.FAIL
 
 
 def test_rare_requests_seventy_times_slower_never_pass() -> None:
@@ -138,7 +145,7 @@ def test_too_few_rounds_are_inconclusive_and_say_how_many_are_missing() -> None:
 
 
 def test_too_few_items_leave_quality_open() -> None:
-    verdict = judge(run(World(slower=0.5, rounds=40, items=12)))
+    verdict = judged(World(slower=0.5, rounds=12, items=12))
     quality = verdict.metric("quality")
     assert quality is not None
     assert (quality.result, quality.note) == (Result.INCONCLUSIVE, "12 items; 20 are the least")
@@ -157,7 +164,7 @@ def test_a_result_that_hangs_on_one_round_is_none() -> None:
 def test_a_streamed_run_also_compares_the_first_token() -> None:
     verdict = judge(run(World(slower=0.5, rounds=12, stream=True)))
     assert verdict.metric("ttft", "q50") is not None
-    assert judge(run(World(rounds=12))).metric("ttft", "q50") is None
+    assert judged(World(rounds=12)).metric("ttft", "q50") is None
 
 
 def test_a_plan_without_records_is_inconclusive() -> None:
@@ -167,7 +174,7 @@ def test_a_plan_without_records_is_inconclusive() -> None:
 
 
 def test_an_improvement_is_claimed_only_by_its_lower_bound() -> None:
-    verdict = judge(run(World(slower=0.5, rounds=40)))
+    verdict = judged(World(slower=0.5, rounds=40))
     metric = verdict.metric("e2e", "q50")
     assert metric is not None
     assert metric.high is not None
@@ -182,7 +189,7 @@ class TestBytes:
         assert first == second
 
     def test_a_verdict_survives_its_file(self) -> None:
-        verdict = judge(run(World(rounds=12)))
+        verdict = judged(World(rounds=12))
         assert from_json(to_json(verdict)) == verdict
 
     def test_a_changed_verdict_file_is_named(self) -> None:
