@@ -120,8 +120,9 @@ class Asker:
 
 
 def _error_of(data: Mapping[str, Any]) -> str:
-    if data.get("error"):
-        return str(data["error"])[:200]
+    found = data.get("error")
+    if found:
+        return str(found.get("type") if isinstance(found, Mapping) else found)[:200]
     return "" if isinstance(data.get("llm"), Mapping) else "no provenance in the answer"
 
 

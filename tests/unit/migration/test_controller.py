@@ -2,85 +2,19 @@
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable
-from dataclasses import asdict, replace
 from typing import Any
 
 import httpx2
 import pytest
 
 from services.llm.rollout import FILE_NAME, Stage
-from services.migration import controller, engines, gates, ledger, measure, report, rollout, workload
-from services.migration.controller import MigrationResult, history, migrate, rollback
+from services.migration import ledger, rollout
+from services.migration.controller import history, rollback
 from services.migration.errors import EngineUnreachable, LockHeld, Superseded
-from services.migration.gates import Policy
-from services.migration.judge import judge
-from services.migration.records import Engine
 from services.migration.stages import Action
-from services.migration.verdict import Outcome, Verdict
-from tests.unit.migration.house import TOKEN, House
-from tests.unit.migration.simulated import World, run
-
-POLICY = Policy(steps=(0.05, 0.25, 0.5, 1.0), min_requests=300, error_limit=0.01, level=0.95, consecutive_errors=5)
-
-
-async def go(house: House, *, traffic: Callable[[], None] = lambda: None, **options: Any) -> MigrationResult:
-    """`migrate`, with users' traffic arriving whenever the controller sleeps."""
-
-    async def sleep(seconds: float) -> None:
-        house.now_s += seconds
-        traffic()
-
-    return await migrate(
-        house.settings, "notes", house.recipe, TOKEN, rounds=2, seams=house.seams, sleep=sleep, policy=POLICY, **options
-    )
-
-
-def users(house: House, *, good: int = 100, bad: int = 0, polls: int = 1000) -> Callable[[], None]:
-    """Traffic: so many good and bad answers of vLLM, and as many good ones of Ollama, at each of some polls."""
-    left = [polls]
-
-    def arrive() -> None:
-        if left[0] == 0:
-            return
-        left[0] -= 1
-        house.attempts["vllm", "none"] += good
-        house.attempts["vllm", "http_5xx"] += bad
-        house.attempts["ollama", "none"] += good + bad
-
-    return arrive
-
-
-@functools.cache
-def twice_as_fast() -> Verdict:
-    """A pass, judged once for all tests."""
-    return judge(run(World(slower=0.5, rounds=40)))
-
-
-async def passed(house: House, **changes: Any) -> Verdict:
-    """Put a fresh pass of this world's own engines into the state folder."""
-    async with house.seams.connect() as client:
-        described = await engines.describe(engines.engines(house.settings, "notes", client))
-    verdict = twice_as_fast()
-    recipe = workload.load(house.recipe, service="notes")
-
-    def arm(name: str, engine: Engine) -> Any:
-        return replace(verdict.arms[name], **asdict(engine))
-
-    made = replace(
-        verdict, arms={"baseline": arm("baseline", described[0]), "candidate": arm("candidate", described[1])},
-        plan={**verdict.plan, "prompts_sha256": recipe.sha256}, **changes,
-    )  # fmt: skip
-    measure.save(house.state, made)
-    return made
-
-
-def steps(house: House) -> list[tuple[str, float]]:
-    return [(str(e.target.stage), e.target.share) for e in history(house.settings, "notes")]
-
-
-ALL_STEPS = [("canary", 0.05), ("canary", 0.25), ("canary", 0.5), ("full", 1.0)]
+from services.migration.verdict import Outcome
+from tests.unit.migration.house import House
+from tests.unit.migration.moving import ALL_STEPS, go, passed, steps, users
 
 
 async def test_a_pass_moves_a_service_step_by_step_on_evidence(house: House) -> None:
@@ -283,32 +217,3 @@ class TestBadLuck:
         await go(house, traffic=users(house))
         house.service_down, house.refused = True, frozenset({"ollama", "vllm"})
         assert rollback(house.settings, "notes").stage is Stage.ROLLED_BACK
-
-
-class TestReport:
-    async def test_the_report_tells_verdict_doctor_and_ledger_and_how_to_recompute(self, house: House) -> None:
-        verdict = await passed(house)
-        await go(house, traffic=users(house))
-        text = (house.state / "reports" / "notes.md").read_text()
-        assert "## Verdict: pass" in text
-        assert f"cutover gate notes --from {house.state / 'raw' / verdict.raw.records}" in text
-        assert "canary 25%" in text
-        assert "| pass | generates |" in text
-
-    async def test_a_demo_is_called_one_in_the_report(self, house: House) -> None:
-        await go(house, demo=True)
-        assert (house.state / "reports" / "notes.md").read_text().count("demo: no evidence") == 4
-
-    def test_a_service_without_anything_has_a_report_too(self, house: House) -> None:
-        assert "no verdict yet" in report.write(house.state, "notes").read_text()
-
-
-def test_every_threshold_has_a_reason() -> None:
-    found = gates.load()
-    assert all(found.whys.values())
-    assert set(found.margins) == set(gates.METRICS)
-
-
-def test_the_shipped_steps_are_the_ones_of_the_design() -> None:
-    assert gates.load().policy.steps == POLICY.steps
-    assert controller.CONTROLLER != controller.OPERATOR
