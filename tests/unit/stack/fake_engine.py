@@ -1,4 +1,4 @@
-"""Stands in for `vllm` and `ollama` on a PATH: serves the few endpoints that the stack asks, or dies, or loads for ever."""
+"""Stands in for `vllm` and `ollama` on a PATH: serves what the stack asks, or dies, or loads for ever."""
 
 from __future__ import annotations
 

@@ -43,7 +43,7 @@ def test_an_engine_that_dies_is_quoted_and_the_other_taken_back(
     settings: Settings, env: Env, progress: Progress
 ) -> None:
     """Its last log lines say why; nothing stays half up."""
-    with pytest.raises(StackError, match="(?s)vllm died while starting.*no memory for the weights"):
+    with pytest.raises(StackError, match=r"(?s)vllm died while starting.*no memory for the weights"):
         local.up(settings, progress, env={**env, "FAKE_VLLM": "dies"}, services=())
 
     assert local.snapshot(settings) == {}
@@ -129,9 +129,7 @@ def test_two_ups_at_once_exclude_each_other(settings: Settings, env: Env) -> Non
     assert "another cutover command (pid " in said[0]
 
 
-def test_an_unknown_service_is_refused_before_anything_starts(
-    settings: Settings, env: Env, progress: Progress
-) -> None:
+def test_an_unknown_service_is_refused_before_anything_starts(settings: Settings, env: Env, progress: Progress) -> None:
     """With the names that are known."""
     with pytest.raises(StackError, match="no service 'rga'; known: rag, notes, ner"):
         local.up(settings, progress, env=env, services=["rga"])
@@ -159,7 +157,7 @@ def test_down_stops_the_rest_when_a_record_is_damaged(settings: Settings, env: E
     local.up(settings, progress, env=env, services=())
     (settings.home / "run/ner.json").write_text("{")
 
-    with pytest.raises(StackError, match="ner.json is damaged"):
+    with pytest.raises(StackError, match=r"ner\.json is damaged"):
         local.down(settings, progress)
 
     assert list(local.snapshot(settings)) == ["ner"]

@@ -196,13 +196,15 @@ def test_a_record_with_a_wild_pid_is_damaged(processes: Processes, free_port: Fr
 
 def test_a_missing_program_is_named(processes: Processes, free_port: FreePort) -> None:
     """The message holds the program and why it cannot be started."""
-    with pytest.raises(StackError, match="/no/such/engine.*No such file"):
+    with pytest.raises(StackError, match=r"/no/such/engine.*No such file"):
         start(processes, ("/no/such/engine",), free_port())
 
 
 def test_children_can_be_interrupted(processes: Processes, free_port: FreePort) -> None:
     """What we hold back for a moment is not held back in the child."""
-    record = start(processes, (sys.executable, "-c", "import time; print('up', flush=True); time.sleep(300)"), free_port())
+    record = start(
+        processes, (sys.executable, "-c", "import time; print('up', flush=True); time.sleep(300)"), free_port()
+    )
     eventually(lambda: "up" in processes.last_lines(record))
     os.kill(record.pid, signal.SIGINT)
 
