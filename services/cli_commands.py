@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import dataclasses
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,7 +19,7 @@ from services import cli_status
 from services.cli_show import Display
 from services.llm.registry import models as registry
 from services.llm.rollout import Standing
-from services.migration import controller, doctor, ledger, measure, report
+from services.migration import controller, doctor, findings, ledger, measure, report
 from services.migration.errors import EngineUnreachable
 from services.migration.verdict import Outcome, Verdict, to_json
 from services.settings import Settings
@@ -51,16 +50,17 @@ class Call:
     display: Display
     env: Mapping[str, str]
 
-    @property
-    def recipe(self) -> Path:
-        return WORKLOADS / f"{self.arguments.service}.toml"
-
     def token(self) -> str:
         """The admin token. Raises `EngineUnreachable` where nothing was ever brought up."""
         found = local.admin_token(self.settings)
         if found is None:
             raise EngineUnreachable("there is no admin token, so nothing is up; run `cutover up`, or set ADMIN_TOKEN")
         return found.value
+
+
+def recipe(service: str) -> Path:
+    """The workload of a service."""
+    return WORKLOADS / f"{service}.toml"
 
 
 def up(call: Call) -> Result:
@@ -92,26 +92,40 @@ def models(_call: Call) -> Result:
 
 
 def examine(call: Call) -> Result:
-    service = call.arguments.service
-    step = f"doctor {service}"
-    call.display.begin(step)
-    findings = asyncio.run(doctor.doctor(call.settings, service, call.recipe, call.token()))
-    call.display.end(step, f"{len(findings)} findings")
-    rows = [dataclasses.asdict(f) for f in findings]
+    rows = [findings.document(f) for f in examined(call, call.arguments.service)]
     failed = any(row["level"] == "fail" for row in rows)
     return Result(document={"findings": rows}, shown=[show.findings_table(rows)], code=1 if failed else 0)
+
+
+def examined(call: Call, service: str) -> list[findings.Finding]:
+    """The doctor's findings about one service, shown as they come."""
+    step = f"doctor {service}"
+    call.display.begin(step)
+    found = asyncio.run(
+        doctor.doctor(
+            call.settings, service, recipe(service), call.token(), on_check=lambda c: call.display.note(step, c)
+        )
+    )
+    levels = [str(f.level) for f in found]
+    call.display.end(step, ", ".join(f"{levels.count(level)} {level}" for level in ("pass", "warn", "fail")))
+    return found
 
 
 def gate(call: Call) -> Result:
     if call.arguments.raw:
         return _judged(measure.judge_file(Path(call.arguments.raw)))
-    step = f"gate {call.arguments.service}"
+    return _judged(measured(call, call.arguments.service))
+
+
+def measured(call: Call, service: str) -> Verdict:
+    """The verdict about one service, its rounds shown as they go."""
+    step = f"gate {service}"
     call.display.begin(step, f"{call.arguments.rounds} rounds")
     verdict = asyncio.run(
         measure.gate(
             call.settings,
-            call.arguments.service,
-            call.recipe,
+            service,
+            recipe(service),
             call.token(),
             rounds=call.arguments.rounds,
             seed=call.arguments.seed,
@@ -119,7 +133,7 @@ def gate(call: Call) -> Result:
         )
     )
     call.display.end(step, str(verdict.outcome))
-    return _judged(verdict)
+    return verdict
 
 
 def _judged(verdict: Verdict) -> Result:
@@ -151,7 +165,7 @@ def migrated(call: Call, service: str, *, demo: bool) -> controller.MigrationRes
         controller.migrate(
             call.settings,
             service,
-            WORKLOADS / f"{service}.toml",
+            recipe(service),
             call.token(),
             demo=demo,
             rounds=call.arguments.rounds,

@@ -14,7 +14,7 @@ from rich.text import Text
 
 from services import cli_show as show
 from services import sample
-from services.cli_commands import Call, Result, migrated
+from services.cli_commands import Call, Result, examined, measured, migrated
 from services.llm.rollout import Standing
 from services.migration import measure, report
 from services.migration.errors import EngineUnreachable
@@ -88,6 +88,8 @@ def _said(answer: httpx2.Response) -> str:
 
 
 def _moved(call: Call, service: str) -> dict[str, Any]:
+    examined(call, service)
+    measured(call, service)
     result = migrated(call, service, demo=call.arguments.demo)
     report.write(call.settings.state_dir, service)
     return summary(service, result.standing, measure.saved(call.settings.state_dir, service))

@@ -26,9 +26,6 @@ from services.llm.stream import Relay
 from services.llm.types import Answer, ChatRequest, Completion, End, Outcome, StreamEvent
 from services.settings import Limits
 
-READY_FOR_S = 15.0
-"""How long a provider that has generated counts as able to, in seconds."""
-
 FALLBACK_WINDOW_S = 300.0
 
 
@@ -101,7 +98,7 @@ class LLMClient:
         """None when a provider of the service's chain generates, else why none does. Probes at most one at a time."""
         reasons = []
         for link in self._chain.named(self._route("", first=None).chain):
-            if self._clock() - link.generated_at < READY_FOR_S:
+            if link.has_generated_lately():
                 return None
             reason = await link.probe()
             if reason is None:

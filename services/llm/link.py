@@ -15,6 +15,10 @@ from services.llm.types import ChatRequest, Chunk, Completion, Message, Role, Sa
 
 PROBE_EVERY_S = 1.0
 PROBE_LIMIT_S = 15.0
+READY_FOR_S = 15.0
+"""How long a provider that has generated counts as able to, in seconds."""
+AT_WORK_FOR_S = 120.0
+"""The same while it works on attempts: a probe behind them would tell of their number, not of its health."""
 
 
 class Provider(Protocol):
@@ -66,6 +70,11 @@ class Link:
         self.generated_at = self._clock()
         self.breaker.answered()
 
+    def has_generated_lately(self) -> bool:
+        """Whether no probe is needed: it answered just now, or works on attempts and answered not long ago."""
+        age_s = self._clock() - self.generated_at
+        return age_s < (AT_WORK_FOR_S if self.limit.in_flight else READY_FOR_S)
+
     async def probe(self) -> str | None:
         """Ask for one token; None when it came, else why not. One probe at a time."""
         async with self._probe_lock:
@@ -75,6 +84,8 @@ class Link:
             except BusyError:
                 return None  # full of work is alive
             except TimeoutError:
+                if self.limit.in_flight:
+                    return f"{self.name}: no token within {PROBE_LIMIT_S:g} s, behind {self.limit.in_flight} attempts"
                 return self._ill(DeadError("no token", provider=self.name, type=ErrorType.TIMEOUT_FIRST_TOKEN))
             except DeadError as exc:
                 return self._ill(exc)
