@@ -74,8 +74,10 @@ class Processes:
     def start(self, name: str, argv: Sequence[str], *, env: Mapping[str, str], port: int, port_variable: str) -> Record:
         """Start a process under `name`. Raises `StackError` where it runs already or its port is taken."""
         old = self._read(name)
-        if isinstance(old, Record) and self._remains(old):
+        if isinstance(old, Record) and self._leader(old):
             raise StackError(f"{name} runs already, pid {old.pid}; see it with `cutover status`")
+        if isinstance(old, Record):
+            self.stop(name, grace_s=0)  # what a leader that died has left behind
         check_port(name, port, port_variable)
         log = self.home / "logs" / f"{name}.log"
         try:

@@ -80,7 +80,7 @@ def _making(job: Job, target: Path) -> Iterator[Path]:
     """A scratch folder beside `target`, one maker at a time; what is finished gets there by a rename."""
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        with venvs.alone(target.parent, job.noting(STEP), job.cancelled):
+        with venvs.alone(target.parent, lambda _: None, job.cancelled):
             for left in target.parent.glob("aside-*"):  # of a maker that was killed
                 shutil.rmtree(left, ignore_errors=True)
             with tempfile.TemporaryDirectory(prefix="aside-", dir=target.parent) as aside:

@@ -14,7 +14,7 @@ from services import settings as settings_room
 from services.settings import SERVICES, Settings
 from services.stack import local
 
-REPO = Path(__file__).resolve().parents[2]
+REPO = Path(settings_room.__file__).resolve().parents[1]
 
 
 class Quiet:

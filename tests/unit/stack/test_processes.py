@@ -126,6 +126,19 @@ def test_children_of_a_dead_leader_are_still_ours(processes: Processes, free_por
     assert procfs.members(record.pid) == []
 
 
+def test_what_a_dead_leader_left_is_cleared_before_the_next_start(processes: Processes, free_port: FreePort) -> None:
+    """As after `kill -9` of vLLM's server alone: its engine would keep the memory."""
+    port = free_port()
+    first = start(processes, shell("sleep 300 & sleep 300"), port)
+    eventually(lambda: len(procfs.members(first.pid)) == 3)
+    os.kill(first.pid, signal.SIGKILL)
+    eventually(lambda: processes.running("vllm") is None)
+    second = start(processes, SLEEP, port)
+
+    assert procfs.members(first.pid) == []
+    assert processes.running("vllm") == second
+
+
 def test_a_zombie_is_not_running(processes: Processes, free_port: FreePort) -> None:
     """Its parent, this test, has not looked at it yet; it is dead all the same."""
     record = start(processes, ("/bin/true",), free_port())
