@@ -1,13 +1,14 @@
 # run, test, up, down, check: one word each. Everything lands in .venv*/ and .cutover/, nothing outside the clone.
 PYTHON ?= python3
 UV ?= uv
+ROUNDS ?= 10
 MAKE_VENV := $(PYTHON) -P services/stack/venvs.py
 CUTOVER := .venv/bin/cutover
 
 .PHONY: run up down test check lock runtime dev
 
 run: runtime ## engines, services, then doctor, gate and migration of each service
-	@$(CUTOVER) run --demo
+	@$(CUTOVER) run --demo --rounds $(ROUNDS)
 
 up: runtime ## engines and services only
 	@$(CUTOVER) up

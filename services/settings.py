@@ -83,9 +83,7 @@ VARIABLES: tuple[Variable, ...] = (
         default="https://download.pytorch.org/whl/cpu",
         meaning="index asked for the CPU build of torch where pip's own configuration has none",
     ),
-    Variable(
-        name="LLM_PROVIDER", default="auto", meaning="first provider of every service: ollama, vllm, or auto"
-    ),
+    Variable(name="LLM_PROVIDER", default="auto", meaning="first provider of every service: ollama, vllm, or auto"),
     Variable(name="RAG_LLM_PROVIDER", default="", meaning="the same for RAG alone; wins over LLM_PROVIDER"),
     Variable(name="NOTES_LLM_PROVIDER", default="", meaning="the same for Notes alone"),
     Variable(name="NER_LLM_PROVIDER", default="", meaning="the same for NER alone"),
@@ -95,13 +93,9 @@ VARIABLES: tuple[Variable, ...] = (
     Variable(name="NER_LLM_MODEL", default="", meaning="the same for NER alone"),
     Variable(name="LLM_DEADLINE_S", default="120", meaning="seconds a request may take, all attempts together"),
     Variable(name="LLM_CONNECT_S", default="1", meaning="seconds to connect to an engine"),
-    Variable(
-        name="LLM_FIRST_TOKEN_S", default="45", meaning="seconds an attempt may take to its first content token"
-    ),
+    Variable(name="LLM_FIRST_TOKEN_S", default="45", meaning="seconds an attempt may take to its first content token"),
     Variable(name="LLM_STALL_S", default="20", meaning="seconds of silence allowed between two tokens"),
-    Variable(
-        name="LLM_MAX_IN_FLIGHT", default="32", meaning="attempts that a service runs at one provider at a time"
-    ),
+    Variable(name="LLM_MAX_IN_FLIGHT", default="32", meaning="attempts that a service runs at one provider at a time"),
     Variable(
         name="LLM_MAX_QUEUED", default="64", meaning="attempts that may wait for their turn; more are told to come back"
     ),

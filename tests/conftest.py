@@ -1,1 +1,72 @@
-"""Shared by every room of tests: nothing of the developer's environment reaches them."""
+"""Real vLLM and real Ollama, brought up once per run on free ports in a home of their own, and stopped by record."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from services import settings as settings_room
+from services.settings import SERVICES, Settings
+from services.stack import local
+
+REPO = Path(settings_room.__file__).resolve().parents[1]
+
+
+class Quiet:
+    """A progress that nobody watches."""
+
+    def begin(self, step: str, detail: str = "") -> None: ...
+    def note(self, step: str, detail: str) -> None: ...
+    def end(self, step: str, detail: str = "") -> None: ...
+
+
+@pytest.fixture(scope="session")
+def progress() -> local.Progress:
+    return Quiet()
+
+
+@pytest.fixture(scope="session")
+def child_env(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """What engines and services get: this environment without the developer's settings, own home, free ports."""
+    names = [f"CUTOVER_{name}_PORT" for name in ("VLLM", "OLLAMA", *(s.upper() for s in SERVICES))]
+    home = tmp_path_factory.mktemp("home")
+    ours = {v.name for v in settings_room.VARIABLES} - {"CUTOVER_ENGINE_PYTHON", "CUTOVER_TORCH_INDEX"}
+    yield {
+        **{name: value for name, value in os.environ.items() if name not in ours},
+        "CUTOVER_HOME": str(home),
+        "CUTOVER_ENGINES_DIR": os.environ.get("CUTOVER_ENGINES_DIR") or str(REPO / ".cutover/engines"),
+        **dict(zip(names, map(str, _free_ports(len(names))), strict=True)),
+    }
+    shutil.rmtree(home / "ollama", ignore_errors=True)  # a copy of the model; the logs stay for who looks
+
+
+@pytest.fixture(scope="session")
+def engines(child_env: dict[str, str], progress: local.Progress) -> Iterator[Settings]:
+    """Both engines, each has generated a token. A test that kills one starts it again."""
+    settings = settings_room.load(child_env)
+    local.up(settings, progress, env=child_env, services=())
+    yield settings
+    local.down(settings, progress)
+
+
+@pytest.fixture(scope="session")
+def stack(engines: Settings, child_env: dict[str, str], progress: local.Progress) -> Settings:
+    """The engines and every service, ready."""
+    local.up(engines, progress, env=child_env)
+    return engines
+
+
+def _free_ports(count: int) -> list[int]:
+    probes = [socket.socket() for _ in range(count)]
+    try:
+        for probe in probes:
+            probe.bind(("127.0.0.1", 0))
+        return [int(probe.getsockname()[1]) for probe in probes]
+    finally:
+        for probe in probes:
+            probe.close()

@@ -7,6 +7,7 @@ import contextlib
 import json
 import os
 import signal
+import sys
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -107,7 +108,9 @@ async def breaker(settings: Settings, service: str) -> str:
     return str(answer.json()["providers"]["vllm"]["breaker"])
 
 
-async def test_kill_9_under_load_loses_no_request(stack: Settings, child_env: dict[str, str]) -> None:
+async def test_kill_9_under_load_loses_no_request(
+    stack: Settings, child_env: dict[str, str], record_property: Callable[[str, object], None]
+) -> None:
     """The whole engine is killed mid-flight, with answers and streams under way, then started again."""
     settings = stack
     full = Standing(stage=Stage.FULL, share=1.0)
@@ -133,7 +136,8 @@ async def test_kill_9_under_load_loses_no_request(stack: Settings, child_env: di
     assert load.failed == []
     kinds = {kind for kind, _ in load.answered}
     assert kinds == {"rag", "notes"}
-    print(f"kill test: {len(load.answered)} requests answered, {len(load.failed)} failed")
+    record_property("answered", len(load.answered))
+    sys.stderr.write(f"kill test: {len(load.answered)} requests answered, {len(load.failed)} failed\n")
 
 
 class Silent:

@@ -27,6 +27,12 @@ RUN_HERE: dict[str, int] = {
 """Command -> exit code on a machine where nothing runs yet. Run from the sources, with a home of their own."""
 
 EXECUTED_BY: dict[str, str] = {
+    "make run": "tests/engines/test_run.py::test_make_run_ends_with_the_table",
+    "make test": "tests/house/test_readme.py::test_make_test_runs_every_test",
+    "make down": "tests/engines/test_run.py::test_make_down_with_nothing_running",
+    ".venv/bin/cutover doctor notes": "tests/engines/test_run.py::test_doctor_finds_no_failure_on_our_own_engines",
+    ".venv/bin/cutover gate notes": "tests/engines/test_run.py::test_short_gate_is_inconclusive_and_recomputable",
+    ".venv/bin/cutover migrate notes": "tests/engines/test_run.py::test_inconclusive_moves_nothing_in_normal_use",
     ".venv/bin/locust -f bench/ --headless -u 3 -r 3 -t 20s": (
         "tests/unit/bench/test_locustfiles.py"
         "::test_one_command_drives_all_three_services_and_times_streams_at_the_first_token"
@@ -86,3 +92,11 @@ def test_cheap_commands_do_what_they_say(command: str, code: int, tmp_path: Path
     )  # fmt: skip
     assert done.returncode == code, done.stderr
     assert done.stdout.strip()
+
+
+def test_make_test_runs_every_test() -> None:
+    """`make test` is what runs this; that it leaves nothing out can be seen without running it twice."""
+    argv = ["make", "--dry-run", "test"]
+    done = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, timeout=60, check=True)
+
+    assert done.stdout.rstrip().endswith("-m pytest")
