@@ -109,7 +109,7 @@ async def breaker(settings: Settings, service: str) -> str:
 
 
 async def test_kill_9_under_load_loses_no_request(
-    stack: Settings, child_env: dict[str, str], record_property: Callable[[str, object], None]
+    stack: Settings, child_env: dict[str, str], progress: local.Progress, record_property: Callable[[str, object], None]
 ) -> None:
     """The whole engine is killed mid-flight, with answers and streams under way, then started again."""
     settings = stack
@@ -128,7 +128,7 @@ async def test_kill_9_under_load_loses_no_request(
         killed_at = len(load.answered)
         await until(lambda: load.providers[killed_at:].count("ollama") >= 8, "Ollama answers", load)
         assert await breaker(settings, "notes") == "open"
-        await asyncio.to_thread(local.start_engine, settings, "vllm", Silent(), env=child_env)
+        await asyncio.to_thread(local.start_engine, settings, "vllm", progress, env=child_env)
         started_at = len(load.answered)
         await until(lambda: load.providers[started_at:].count("vllm") >= 8, "vLLM answers again", load)
         assert await breaker(settings, "notes") == "closed"
@@ -138,11 +138,3 @@ async def test_kill_9_under_load_loses_no_request(
     assert kinds == {"rag", "notes"}
     record_property("answered", len(load.answered))
     sys.stderr.write(f"kill test: {len(load.answered)} requests answered, {len(load.failed)} failed\n")
-
-
-class Silent:
-    """A progress that nobody watches."""
-
-    def begin(self, step: str, detail: str = "") -> None: ...
-    def note(self, step: str, detail: str) -> None: ...
-    def end(self, step: str, detail: str = "") -> None: ...
