@@ -14,6 +14,7 @@ from services.ner import api
 from services.ner.service import Ner
 from services.ner.store import Graph, SqliteGraph
 from services.settings import Settings, load
+from services.web import logs
 from services.web.factory import application
 from services.web.room import Client, Room
 
@@ -22,6 +23,7 @@ SERVICE = "ner"
 
 def create() -> FastAPI:
     """The app of this environment. Raises `SettingsError` that lists every problem."""
+    logs.to_stderr()
     return build(load(os.environ))
 
 

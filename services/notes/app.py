@@ -14,6 +14,7 @@ from services.notes import api
 from services.notes.service import Notes
 from services.notes.store import Notebook, SqliteNotebook
 from services.settings import Settings, load
+from services.web import logs
 from services.web.factory import application
 from services.web.room import Client, Room
 
@@ -22,6 +23,7 @@ SERVICE = "notes"
 
 def create() -> FastAPI:
     """The app of this environment. Raises `SettingsError` that lists every problem."""
+    logs.to_stderr()
     return build(load(os.environ))
 
 

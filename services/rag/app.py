@@ -14,6 +14,7 @@ from services.rag import api
 from services.rag.service import Rag
 from services.rag.store import Documents, SqliteDocuments
 from services.settings import Settings, load
+from services.web import logs
 from services.web.factory import application
 from services.web.room import Client, Room
 
@@ -22,6 +23,7 @@ SERVICE = "rag"
 
 def create() -> FastAPI:
     """The app of this environment. Raises `SettingsError` that lists every problem."""
+    logs.to_stderr()
     return build(load(os.environ))
 
 
