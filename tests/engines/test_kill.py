@@ -8,7 +8,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -108,34 +108,47 @@ async def breaker(settings: Settings, service: str) -> str:
     return str(answer.json()["providers"]["vllm"]["breaker"])
 
 
+@contextlib.contextmanager
+def in_full(settings: Settings, *services: str) -> Iterator[None]:
+    """Stand in full for a while, by the rollout file alone; other tests find nothing of it."""
+    rollout = settings.state_dir / FILE_NAME
+    rollout.parent.mkdir(parents=True, exist_ok=True)
+    rollout.write_text(dump(Rollout(services=dict.fromkeys(services, Standing(stage=Stage.FULL, share=1.0)))))
+    try:
+        yield
+    finally:
+        rollout.unlink()
+
+
 async def test_kill_9_under_load_loses_no_request(
     stack: Settings, child_env: dict[str, str], progress: local.Progress, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The whole engine is killed mid-flight, with answers and streams under way, then started again."""
     settings = stack
-    full = Standing(stage=Stage.FULL, share=1.0)
-    rollout = settings.state_dir / FILE_NAME
-    rollout.parent.mkdir(parents=True, exist_ok=True)
-    rollout.write_text(dump(Rollout(services={"notes": full, "rag": full})))
     async with httpx2.AsyncClient(timeout=60, trust_env=False) as http:
         document = {"title": "Backups", "text": NOTE}
         stored = await http.post(f"{settings.service_url('rag')}/v1/documents", json=document)
         assert stored.status_code in (200, 201), stored.text
 
+    with in_full(settings, "notes", "rag"):
+        load = await _killed_and_started_again(settings, child_env, progress)
+
+    assert load.failed == []
+    assert {kind for kind, _ in load.answered} == {"rag", "notes"}
+    counts = {name: load.providers.count(name) for name in ("vllm", "ollama")}
+    with capsys.disabled():  # the figure that a person wants to see
+        sys.stderr.write(f"\nkill -9: {len(load.answered)} answered {counts}, {len(load.failed)} failed\n")
+
+
+async def _killed_and_started_again(settings: Settings, env: dict[str, str], progress: local.Progress) -> Load:
     async with under_load(settings) as load:
         await until(lambda: load.providers.count("vllm") >= 8, "vLLM answers", load)
         os.killpg(local.snapshot(settings)["vllm"].pid, signal.SIGKILL)
         killed_at = len(load.answered)
         await until(lambda: load.providers[killed_at:].count("ollama") >= 8, "Ollama answers", load)
         assert await breaker(settings, "notes") == "open"
-        await asyncio.to_thread(local.start_engine, settings, "vllm", progress, env=child_env)
+        await asyncio.to_thread(local.start_engine, settings, "vllm", progress, env=env)
         started_at = len(load.answered)
         await until(lambda: load.providers[started_at:].count("vllm") >= 8, "vLLM answers again", load)
         assert await breaker(settings, "notes") == "closed"
-
-    assert load.failed == []
-    kinds = {kind for kind, _ in load.answered}
-    assert kinds == {"rag", "notes"}
-    counts = {name: load.providers.count(name) for name in ("vllm", "ollama")}
-    with capsys.disabled():  # the figure that a person wants to see
-        sys.stderr.write(f"\nkill -9: {len(load.answered)} answered {counts}, {len(load.failed)} failed\n")
+    return load
