@@ -2,7 +2,7 @@
 
 MigrationError             2: nothing was decided, nothing was moved
   GateError                the experiment could not be run or judged
-  LockHeld                 another `cutover migrate` is at work
+  LockHeld                 another `cutover migrate` or `cutover gate` is at work
   Superseded               the standing was changed by somebody else while the controller was at work
   LedgerError              the ledger cannot be trusted
   StateError               the state folder cannot be written
@@ -24,14 +24,12 @@ class GateError(MigrationError):
 
 
 class LockHeld(MigrationError):
-    """Another controller holds the lock. `pid` and `since` say who and from when."""
+    """Another gate or controller is at work. `pid` and `since` say who and from when."""
 
-    def __init__(self, *, pid: int | None, since: str) -> None:
+    def __init__(self, *, verb: str, pid: int | None, since: str) -> None:
         who = f"process {pid}" if pid else "another process"
-        super().__init__(
-            f"{who} runs `cutover migrate` since {since or 'an unknown time'}; wait for it, or take the service back "
-            "with `cutover rollback SERVICE`"
-        )
+        instead = ", or take the service back with `cutover rollback SERVICE`" if verb == "migrate" else ""
+        super().__init__(f"{who} runs `cutover {verb}` since {since or 'an unknown time'}; wait for it{instead}")
         self.pid = pid
         self.since = since
 

@@ -17,7 +17,7 @@ from services.migration.asking import Asker
 from services.migration.errors import GateError
 from services.migration.judge import judge
 from services.migration.records import Engine, Plan, Run
-from services.migration.rollout import write_aside
+from services.migration.rollout import gate_lock, write_aside
 from services.migration.rounds import Driver, OnRound, RawFile
 from services.migration.verdict import Verdict, VerdictError, from_json, to_json
 from services.migration.workload import Workload
@@ -61,11 +61,18 @@ async def gate(
 ) -> Verdict:
     """Measure both engines through one service and judge; the verdict is also written to the state folder.
 
-    A killed run of the same plan, not older than a day, is gone on with.
+    A killed run of the same plan, not older than a day, is gone on with. Raises `LockHeld` while another gate runs.
     """
     found = workload.load(recipe, service=service)
+    with gate_lock(settings.state_dir, service=service):
+        return await _gate(settings, found, token, rounds=rounds, seed=seed, on_progress=on_progress, seams=seams)
+
+
+async def _gate(
+    settings: Settings, found: Workload, token: str, *, rounds: int, seed: int, on_progress: OnRound, seams: Seams
+) -> Verdict:
     async with seams.connect() as client:
-        described = await engines.describe(engines.engines(settings, service, client))
+        described = await engines.describe(engines.engines(settings, found.service, client))
         plan = _plan(found, described, rounds=rounds, seed=seed, now=seams.now())
         raw, run = _begun(settings.state_dir, plan)
         driver = _driver(settings, run.plan if run else plan, raw, client, found, token, seams)

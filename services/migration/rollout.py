@@ -15,7 +15,7 @@ from services.llm.rollout import FILE_NAME, Rollout, RolloutError, Standing, dum
 from services.migration import ledger
 from services.migration.errors import LockHeld, StateError, Superseded
 
-LOCK_NAME = "migrate.lock"
+LOCK_NAME, GATE_LOCK_NAME = "migrate.lock", "gate.lock"
 
 
 def write_aside(path: Path, text: str) -> None:
@@ -109,12 +109,24 @@ def _superseded(service: str, last: ledger.Entry | None) -> str:
     )
 
 
-@contextlib.contextmanager
-def controller_lock(state_dir: Path, *, service: str, clock: Callable[[], str] = ledger.now) -> Iterator[None]:
+def controller_lock(
+    state_dir: Path, *, service: str, clock: Callable[[], str] = ledger.now
+) -> contextlib.AbstractContextManager[None]:
     """Only one controller at a time. Raises `LockHeld` with its pid; a dead holder's lock is free by itself."""
-    path = state_dir / LOCK_NAME
+    return _alone(state_dir / LOCK_NAME, verb="migrate", service=service, clock=clock)
+
+
+def gate_lock(
+    state_dir: Path, *, service: str, clock: Callable[[], str] = ledger.now
+) -> contextlib.AbstractContextManager[None]:
+    """Only one gate at a time, of any service: two would load each other's engines and share a raw file."""
+    return _alone(state_dir / GATE_LOCK_NAME, verb="gate", service=service, clock=clock)
+
+
+@contextlib.contextmanager
+def _alone(path: Path, *, verb: str, service: str, clock: Callable[[], str]) -> Iterator[None]:
     try:
-        state_dir.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
         file = path.open("a+")
     except OSError as exc:
         raise StateError(f"cannot open {path}: {exc.strerror}; is CUTOVER_STATE_DIR writable?") from exc
@@ -122,7 +134,7 @@ def controller_lock(state_dir: Path, *, service: str, clock: Callable[[], str] =
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as exc:
-            raise _holder(file) from exc
+            raise _holder(file, verb) from exc
         file.truncate(0)
         file.write(json.dumps({"pid": os.getpid(), "since": clock(), "service": service}) + "\n")
         file.flush()
@@ -130,10 +142,10 @@ def controller_lock(state_dir: Path, *, service: str, clock: Callable[[], str] =
         file.truncate(0)
 
 
-def _holder(file: IO[str]) -> LockHeld:
+def _holder(file: IO[str], verb: str) -> LockHeld:
     file.seek(0)
     try:
         told = json.loads(file.read())
-        return LockHeld(pid=int(told["pid"]), since=str(told["since"]))
+        return LockHeld(verb=verb, pid=int(told["pid"]), since=str(told["since"]))
     except (ValueError, KeyError, TypeError):
-        return LockHeld(pid=None, since="")
+        return LockHeld(verb=verb, pid=None, since="")
