@@ -96,7 +96,7 @@ def test_cheap_commands_do_what_they_say(command: str, code: int, tmp_path: Path
 
 def test_make_test_runs_every_test() -> None:
     """`make test` is what runs this; that it leaves nothing out can be seen without running it twice."""
-    argv = ["make", "--dry-run", "test"]
+    argv = ["make", "--no-print-directory", "--dry-run", "test"]
     done = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, timeout=60, check=True)
 
     assert done.stdout.rstrip().endswith("-m pytest")
