@@ -16,9 +16,9 @@ from services import cli_show as show
 from services import sample
 from services.cli_commands import Call, Result, examined, measured, migrated
 from services.llm.rollout import Standing
-from services.migration import measure, report
+from services.migration import controller, report
 from services.migration.errors import EngineUnreachable
-from services.migration.verdict import Verdict, to_json
+from services.migration.verdict import Outcome, Verdict, to_json
 from services.settings import SERVICES, Settings
 from services.stack import local
 
@@ -26,7 +26,7 @@ ORDER = ("notes", "rag", "ner")
 """The simplest service first, so that the first thing to go wrong is easy to understand."""
 
 FIRST_LIMIT_S = 180.0
-SVG_WIDTH = 104
+SVG_WIDTH = 84
 
 
 def run(call: Call) -> Result:
@@ -89,10 +89,18 @@ def _said(answer: httpx2.Response) -> str:
 
 def _moved(call: Call, service: str) -> dict[str, Any]:
     examined(call, service)
-    measured(call, service)
-    result = migrated(call, service, demo=call.arguments.demo)
+    verdict = measured(call, service)
+    if call.arguments.demo and not may_be_shown(verdict.outcome):
+        standing = controller.rollback(call.settings, service, f"the verdict is {verdict.outcome}; not even shown")
+    else:
+        standing = migrated(call, service, demo=call.arguments.demo).standing
     report.write(call.settings.state_dir, service)
-    return summary(service, result.standing, measure.saved(call.settings.state_dir, service))
+    return summary(service, standing, verdict)
+
+
+def may_be_shown(outcome: Outcome) -> bool:
+    """A demo shows how a move looks where nothing speaks against it; a worse or unmeasurable engine is not shown."""
+    return outcome in (Outcome.PASS, Outcome.INCONCLUSIVE)
 
 
 def summary(service: str, standing: Standing, verdict: Verdict | None) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.spinner import Spinner
@@ -113,9 +114,10 @@ def quiet() -> Iterator[None]:
 
 def verdict_table(rows: Sequence[Mapping[str, Any]]) -> Table:
     """One row per service: what `cutover run` ends with. Keys as `cli_run.summary` gives them."""
-    table = Table(title="Ollama to vLLM, service by service", title_justify="left", header_style="bold")
-    for column in ("service", "stage", "verdict", "time vLLM / Ollama", "quality", "fallback"):
-        table.add_column(column, no_wrap=column in ("service", "stage"))
+    title = "Ollama to vLLM, service by service"
+    table = Table(title=title, title_justify="left", header_style="bold", box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    for column in ("service", "stage", "verdict", "vLLM / Ollama", "quality", "fallback"):
+        table.add_column(column, no_wrap=True)
     for row in rows:
         stage = f"{row['stage']} (demo)" if row["demo"] else str(row["stage"])
         table.add_row(

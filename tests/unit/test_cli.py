@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from services import cli
+from services.cli_run import may_be_shown
+from services.cli_show import verdict_table
 from services.llm.rollout import FILE_NAME, Rollout, Stage, Standing, dump
+from services.migration.verdict import Outcome
 from tests.fakes.engine import free_port
 
 
@@ -140,3 +145,24 @@ def test_every_verb_has_help_and_a_function() -> None:
     choices = cli.parser()._subparsers._group_actions[0].choices  # type: ignore[union-attr]
 
     assert set(choices or ()) == set(cli.VERBS)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "shown"),
+    [(Outcome.PASS, True), (Outcome.INCONCLUSIVE, True), (Outcome.FAIL, False), (Outcome.INVALID, False)],
+)
+def test_a_demo_never_shows_what_the_gate_spoke_against(outcome: Outcome, shown: bool) -> None:
+    """`make run` leaves a service on Ollama where vLLM was measured to be worse, or could not be measured."""
+    assert may_be_shown(outcome) is shown
+
+
+def test_the_final_table_fits_80_columns() -> None:
+    """Each row on one line, intervals included."""
+    effect = {"effect": 1.06, "low": 0.74, "high": 1.36, "baseline": 0.46, "candidate": 0.46}
+    row = {"service": "notes", "stage": "full", "demo": True, "verdict": "inconclusive", "fallbacks": 0}
+    console = Console(width=80, file=io.StringIO())
+    console.print(verdict_table([{**row, "ratio": effect, "quality": effect}]))
+    written = console.file.getvalue()  # type: ignore[attr-defined]
+
+    assert "1.06 [0.74, 1.36]" in written
+    assert "0.46 -> 0.46" in written
