@@ -115,7 +115,8 @@ def quiet() -> Iterator[None]:
 def verdict_table(rows: Sequence[Mapping[str, Any]]) -> Table:
     """One row per service: what `cutover run` ends with. Keys as `cli_run.summary` gives them."""
     title = "Ollama to vLLM, service by service"
-    table = Table(title=title, title_justify="left", header_style="bold", box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    table = Table(title=title, title_justify="left", header_style="bold", box=SIMPLE_HEAD, pad_edge=False)
+    table.padding = (0, 1, 0, 0)
     for column in ("service", "stage", "verdict", "vLLM / Ollama", "quality", "fallback"):
         table.add_column(column, no_wrap=True)
     for row in rows:
