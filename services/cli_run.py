@@ -26,7 +26,7 @@ ORDER = ("notes", "rag", "ner")
 """The simplest service first, so that the first thing to go wrong is easy to understand."""
 
 FIRST_LIMIT_S = 180.0
-SVG_WIDTH = 84
+SVG_WIDTH = 92
 
 
 def run(call: Call) -> Result:
