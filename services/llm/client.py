@@ -52,6 +52,11 @@ class LLMClient:
         self._clock = clock
         self._fallbacks: deque[float] = deque(maxlen=10_000)
 
+    @property
+    def links(self) -> Mapping[str, Link]:
+        """The guarded providers by name."""
+        return self._chain.links
+
     async def __aenter__(self) -> LLMClient:
         return self
 

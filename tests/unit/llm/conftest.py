@@ -10,11 +10,10 @@ from pathlib import Path
 import pytest
 from prometheus_client import CollectorRegistry
 
-from services.llm.chain import Chain
+from services.llm.build import assemble
 from services.llm.client import LLMClient
 from services.llm.hooks import RequestEvent
 from services.llm.link import Link
-from services.llm.metrics import Metrics
 from services.llm.providers.ollama import Ollama
 from services.llm.providers.openai_compat import OpenAICompat
 from services.llm.registry import models
@@ -80,34 +79,24 @@ async def rig_between(
     vllm_url: str, ollama_url: str, vllm: FakeEngine, ollama: FakeEngine, *, folder: Path, pin: str, **limits: float
 ) -> AsyncIterator[Rig]:
     known, registry = models(), CollectorRegistry()
-    metrics = Metrics(registry, service="notes", providers=["vllm", "ollama"])
     providers = (
         OpenAICompat(name="vllm", url=vllm_url, models=known, connect_s=1.0),
         Ollama(name="ollama", url=ollama_url, models=known, connect_s=1.0),
     )
-    settings = Limits(**{"first_token_s": 0.4, "stall_s": 0.3, **limits})  # type: ignore[arg-type]
-    links = {
-        p.name: Link(
-            p,
-            alias=ALIAS,
-            max_in_flight=settings.max_in_flight,
-            max_queued=settings.max_queued,
-            on_state=metrics.breaker_changed,
-            probe_every_s=0.02,
-        )
-        for p in providers
-    }
     events: list[RequestEvent] = []
-    client = LLMClient(
+    client = assemble(
+        providers,
         service="notes",
-        chain=Chain(links),
-        rollout=RolloutWatch(folder / "rollout.json", every_s=0.0),
+        alias=ALIAS,
         pin=pin,
-        limits=settings,
-        hooks=(metrics.observe, events.append),
+        limits=Limits(**{"first_token_s": 0.4, "stall_s": 0.3, **limits}),  # type: ignore[arg-type]
+        rollout=RolloutWatch(folder / "rollout.json", every_s=0.0),
+        registry=registry,
+        hooks=(events.append,),
+        probe_every_s=0.02,
     )
     async with client:
-        yield Rig(vllm, ollama, client, links, registry, events)
+        yield Rig(vllm, ollama, client, dict(client.links), registry, events)
 
 
 @pytest.fixture
