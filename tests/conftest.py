@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +16,11 @@ from services.settings import SERVICES, Settings
 from services.stack import local
 
 REPO = Path(settings_room.__file__).resolve().parents[1]
+
+
+def pytest_configure() -> None:
+    """A shell starts background jobs with Ctrl-C ignored; tests of interrupts would then wait for ever."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 class Quiet:
