@@ -15,10 +15,11 @@ from dataclasses import replace
 from typing import Any
 
 from services.llm.chain import Chain
+from services.llm.documents import check_completion
 from services.llm.errors import DeadError, ErrorType
 from services.llm.hooks import Hook
 from services.llm.link import Link
-from services.llm.mapping import check, check_completion
+from services.llm.mapping import check
 from services.llm.rollout import RolloutWatch
 from services.llm.routing import Route, route
 from services.llm.run import Run

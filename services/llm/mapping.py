@@ -1,7 +1,7 @@
-"""One typed request into each engine's own words. Pure; what cannot be honoured is refused here, never dropped.
+"""One typed request into each engine's own words. Pure; what cannot be honoured is refused here, or named as dropped.
 
 Field names and ranges: vLLM `entrypoints/openai` (0.32) and Ollama `docs/api.md`; the differences that matter are in
-`reference/engines.md`, rows 5 to 20 and 25 to 28.
+`reference/engines.md`, rows 5 to 37.
 """
 
 from __future__ import annotations
@@ -9,10 +9,10 @@ from __future__ import annotations
 import json
 from typing import Any
 
-import jsonschema
-
-from services.llm.errors import CallerError, DeadError, ErrorType, PartialError
-from services.llm.types import ChatRequest, Completion, Finish, JSONSchema, Message
+from services.llm.documents import schema_problem
+from services.llm.errors import CallerError, DeadError, ErrorType
+from services.llm.registry import Capability, Model
+from services.llm.types import ChatRequest, Finish, Message, Role, Tool, ToolCall, ToolChoice
 
 MAX_STOPS = 4
 """vLLM refuses more stop strings than this."""
@@ -20,13 +20,17 @@ MAX_STOPS = 4
 TEMPLATE_TOKENS_PER_MESSAGE = 16
 """More than any chat template of the registry spends around one message (ChatML: 5)."""
 
+TOKENS_PER_IMAGE = 4096
+"""More than any vision model of the registry spends on one image."""
+
 
 def check(request: ChatRequest) -> None:
     """Refuse what one engine would refuse and the other would take in silence. Raises `CallerError`."""
     s = request.sampling
     problems = {
         "messages is empty": not request.messages,
-        "the last message must be the user's": bool(request.messages) and request.messages[-1].role != "user",
+        "the last message must be the user's or a tool's": bool(request.messages)
+        and request.messages[-1].role not in (Role.USER, Role.TOOL),
         f"max_tokens={s.max_tokens} must be at least 1": s.max_tokens < 1,
         f"temperature={s.temperature} is outside 0..2": not 0 <= s.temperature <= 2,
         f"top_p={s.top_p} is outside 0..1, or 0": not 0 < s.top_p <= 1,
@@ -38,54 +42,83 @@ def check(request: ChatRequest) -> None:
         f"{len(s.stop)} stop strings; vLLM takes at most {MAX_STOPS}": len(s.stop) > MAX_STOPS,
         "a stop string is empty": "" in s.stop,
         f"deadline_s={request.deadline_s} must be above 0": request.deadline_s <= 0,
+        f"repairs={request.repairs} is negative": request.repairs < 0,
     }
     found = [problem for problem, holds in problems.items() if holds]
-    if request.schema is not None:
-        found += _schema_problems(request.schema)
+    if request.schema is not None and (problem := schema_problem(request.schema)):
+        found.append(f"schema is not a JSON schema: {problem}")
+    found += _message_problems(request) + _tool_problems(request)
     if found:
         raise CallerError("; ".join(found))
 
 
-def _schema_problems(schema: JSONSchema) -> list[str]:
-    try:
-        jsonschema.Draft202012Validator.check_schema(dict(schema))
-    except jsonschema.SchemaError as exc:
-        return [f"schema is not a JSON schema: {exc.message}"]
-    return []
+def _message_problems(request: ChatRequest) -> list[str]:
+    found = []
+    for message in request.messages:
+        if (message.role is Role.TOOL) != (message.call is not None):
+            found.append("a message of role tool, and no other, names the call that it answers")
+        if message.tool_calls and message.role is not Role.ASSISTANT:
+            found.append(f"a message of role {message.role} cannot call tools")
+        if message.images and message.role is not Role.USER:
+            found.append(f"a message of role {message.role} cannot hold images")
+    return found
 
 
-def check_completion(request: ChatRequest, completion: Completion, *, provider: str) -> None:
-    """With a schema only a whole, valid document is an answer. Raises `PartialError` (the next provider may try)."""
-    if request.schema is None:
-        return
-    if completion.finish is Finish.LENGTH:
-        detail = f"the document was cut at max_tokens={request.sampling.max_tokens}"
-        raise PartialError(detail, text=completion.text, provider=provider, type=ErrorType.BAD_RESPONSE)
-    problem = _document_problem(request.schema, completion.text)
-    if problem:
-        raise PartialError(problem, text=completion.text, provider=provider, type=ErrorType.BAD_RESPONSE)
+def _tool_problems(request: ChatRequest) -> list[str]:
+    names = [tool.name for tool in request.tools]
+    found = [f"the tool {name!r} is there twice" for name in set(names) if names.count(name) > 1]
+    for tool in request.tools:
+        if problem := schema_problem(tool.parameters):
+            found.append(f"the parameters of the tool {tool.name!r} are not a JSON schema: {problem}")
+    choice = request.tool_choice
+    if choice is not ToolChoice.AUTO and not names:
+        found.append(f"tool_choice is {choice!s} and there are no tools")
+    elif not isinstance(choice, ToolChoice) and choice not in names:
+        found.append(f"tool_choice is {choice!r}; the tools are: {', '.join(names)}")
+    return found
 
 
-def _document_problem(schema: JSONSchema, text: str) -> str | None:
-    try:
-        document = json.loads(text)
-    except ValueError as exc:
-        return f"the answer is not JSON: {exc}"
-    error = jsonschema.exceptions.best_match(jsonschema.Draft202012Validator(dict(schema)).iter_errors(document))
-    return f"the answer does not fit the schema: {error.message}" if error else None
+def refusal(request: ChatRequest, model: Model, *, engine: str) -> str | None:
+    """Why `engine` cannot honour the request with this model; None when it can."""
+    if engine not in model.names:
+        return f"{model.alias} has no name on {engine}"
+    needed = {
+        Capability.SCHEMA: request.schema is not None,
+        Capability.TOOLS: bool(request.tools),
+        Capability.VISION: any(m.images for m in request.messages),
+        Capability.THINKING: request.thinking,
+        Capability.PREFILL: bool(request.prefill),
+    }
+    missing = [str(c) for c, is_needed in needed.items() if is_needed and c not in model.capabilities]
+    if missing:
+        return f"{model.alias} cannot do {', '.join(missing)}"
+    if engine == "vllm" and len(stops(request, model)) > MAX_STOPS:
+        return f"with the model's own there are {len(stops(request, model))} stop strings; vLLM takes {MAX_STOPS}"
+    if engine == "ollama" and request.tool_choice not in (ToolChoice.AUTO, ToolChoice.NONE):
+        return f"Ollama takes no heed of tool_choice={request.tool_choice!s}"
+    return None
 
 
-def prompt_bound(messages: tuple[Message, ...]) -> int:
+def stops(request: ChatRequest, model: Model) -> tuple[str, ...]:
+    """The request's stop strings and those of the model's Modelfile, each once."""
+    return tuple(dict.fromkeys((*request.sampling.stop, *model.stop)))
+
+
+def prompt_bound(messages: tuple[Message, ...], tools: tuple[Tool, ...] = ()) -> int:
     """Tokens that the prompt cannot exceed: a byte-level tokenizer never makes more tokens than UTF-8 bytes."""
-    return sum(len(m.content.encode()) + TEMPLATE_TOKENS_PER_MESSAGE for m in messages)
+    said = sum(len(m.content.encode()) + TEMPLATE_TOKENS_PER_MESSAGE for m in messages)
+    calls = sum(len(repr(m.tool_calls).encode()) for m in messages if m.tool_calls)
+    images = TOKENS_PER_IMAGE * sum(len(m.images) for m in messages)
+    return said + calls + images + sum(len(repr(tool).encode()) for tool in tools)
 
 
-def openai_arguments(request: ChatRequest, model: str) -> dict[str, Any]:
+def openai_arguments(request: ChatRequest, model: Model) -> dict[str, Any]:
     """Arguments of the openai SDK's `chat.completions.create`. `max_tokens`, because Ollama's /v1 ignores its heir."""
     s = request.sampling
+    extra: dict[str, Any] = {"top_k": s.top_k, "min_p": s.min_p, "repetition_penalty": s.repetition_penalty}
     arguments: dict[str, Any] = {
-        "model": model,
-        "messages": [{"role": str(m.role), "content": m.content} for m in request.messages],
+        "model": model.names["vllm"],
+        "messages": [_openai_message(m) for m in request.messages],
         "max_tokens": s.max_tokens,
         "temperature": s.temperature,
         "top_p": s.top_p,
@@ -93,44 +126,101 @@ def openai_arguments(request: ChatRequest, model: str) -> dict[str, Any]:
         "frequency_penalty": s.frequency_penalty,
         "seed": s.seed,
         "n": 1,
-        "extra_body": {"top_k": s.top_k, "min_p": s.min_p, "repetition_penalty": s.repetition_penalty},
+        "extra_body": extra,
         "extra_headers": {"X-Request-Id": request.request_id} if request.request_id else {},
     }
-    if s.stop:
-        arguments["stop"] = list(s.stop)
+    if stop := stops(request, model):
+        arguments["stop"] = list(stop)
     if request.schema is not None:
         named = {"name": "answer", "schema": dict(request.schema), "strict": True}
         arguments["response_format"] = {"type": "json_schema", "json_schema": named}
+    if request.tools:
+        arguments["tools"] = [_function(tool, strict=True) for tool in request.tools]
+        arguments["tool_choice"] = _openai_choice(request.tool_choice)
+    if Capability.THINKING in model.capabilities:
+        extra["chat_template_kwargs"] = {"enable_thinking": request.thinking}
+    if request.prefill:
+        arguments["messages"].append({"role": "assistant", "content": request.prefill})
+        extra.update(add_generation_prompt=False, continue_final_message=True)
     return arguments
 
 
-def ollama_arguments(request: ChatRequest, model: str, *, num_ctx: int) -> dict[str, Any]:
+def _function(tool: Tool, **more: Any) -> dict[str, Any]:
+    function = {"name": tool.name, "description": tool.description, "parameters": dict(tool.parameters), **more}
+    return {"type": "function", "function": function}
+
+
+def _openai_choice(choice: ToolChoice | str) -> Any:
+    return str(choice) if isinstance(choice, ToolChoice) else {"type": "function", "function": {"name": choice}}
+
+
+def _openai_message(message: Message) -> dict[str, Any]:
+    told: dict[str, Any] = {"role": str(message.role), "content": message.content}
+    if message.images:
+        urls = [f"data:{image.media_type};base64,{image.data}" for image in message.images]
+        parts = [{"type": "image_url", "image_url": {"url": url}} for url in urls]
+        told["content"] = [{"type": "text", "text": message.content}, *parts]
+    if message.tool_calls:
+        told["tool_calls"] = [_openai_call(call) for call in message.tool_calls]
+    if message.call is not None:
+        told["tool_call_id"] = message.call.id
+    return told
+
+
+def _openai_call(call: ToolCall) -> dict[str, Any]:
+    function = {"name": call.name, "arguments": json.dumps(call.arguments)}
+    return {"id": call.id, "type": "function", "function": function}
+
+
+def ollama_arguments(request: ChatRequest, model: Model) -> dict[str, Any]:
     """Arguments of the ollama SDK's `chat`, the native API: only there `num_ctx` exists.
 
     One fixed `num_ctx` per model, because every change reloads it. `keep_alive` -1 keeps the fallback warm.
+    `repeat_last_n` -1 has the penalty look at the whole text, as vLLM's does.
     """
     s = request.sampling
     options: dict[str, Any] = {
-        "num_ctx": num_ctx,
+        "num_ctx": model.context,
         "num_predict": s.max_tokens,
         "temperature": s.temperature,
         "top_p": s.top_p,
         "top_k": s.top_k,
         "min_p": s.min_p,
         "repeat_penalty": s.repetition_penalty,
+        "repeat_last_n": -1,
         "presence_penalty": s.presence_penalty,
         "frequency_penalty": s.frequency_penalty,
         "seed": s.seed,
     }
     if s.stop:
-        options["stop"] = list(s.stop)
-    return {
-        "model": model,
-        "messages": [{"role": str(m.role), "content": m.content} for m in request.messages],
+        options["stop"] = list(stops(request, model))
+    arguments: dict[str, Any] = {
+        "model": model.names["ollama"],
+        "messages": [_ollama_message(m) for m in request.messages],
         "options": options,
         "format": None if request.schema is None else dict(request.schema),
         "keep_alive": -1,
     }
+    if request.tools and request.tool_choice is not ToolChoice.NONE:
+        arguments["tools"] = [_function(tool) for tool in request.tools]
+    if Capability.THINKING in model.capabilities:
+        arguments["think"] = request.thinking
+    if request.prefill:
+        arguments["messages"].append({"role": "assistant", "content": request.prefill})
+    return arguments
+
+
+def _ollama_message(message: Message) -> dict[str, Any]:
+    told: dict[str, Any] = {"role": str(message.role), "content": message.content}
+    if message.images:
+        told["images"] = [image.data for image in message.images]
+    if message.tool_calls:
+        told["tool_calls"] = [
+            {"function": {"name": call.name, "arguments": dict(call.arguments)}} for call in message.tool_calls
+        ]
+    if message.call is not None:
+        told["tool_name"] = message.call.name
+    return told
 
 
 def finish_of(reason: str | None, *, provider: str) -> Finish | None:
@@ -142,5 +232,9 @@ def finish_of(reason: str | None, *, provider: str) -> Finish | None:
             return Finish.STOP
         case "length":
             return Finish.LENGTH
+        case "tool_calls":
+            return Finish.TOOLS
+        case "content_filter":
+            return Finish.FILTERED
         case other:
             raise DeadError(f"unexpected finish reason {other!r}", provider=provider, type=ErrorType.BAD_RESPONSE)

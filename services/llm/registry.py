@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from services.llm.spaces import EmbeddingSpace
+
 REGISTRY_FILE = Path(__file__).with_name("models.toml")
 
 
@@ -23,6 +25,8 @@ class Capability(enum.StrEnum):
     SCHEMA = "schema"
     TOOLS = "tools"
     VISION = "vision"
+    THINKING = "thinking"
+    PREFILL = "prefill"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,7 +41,11 @@ class Source:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Model:
-    """One entry. `context` in tokens; `names` maps an engine (`vllm`, `ollama`) to its own name for the model."""
+    """One entry. `context` in tokens; `names` maps an engine (`vllm`, `ollama`, `anthropic`) to its name for the model.
+
+    `stop` are the stop strings of the model's Modelfile, which only Ollama knows by itself. `space` is what the model
+    embeds into; one that has none cannot embed.
+    """
 
     alias: str
     why: str
@@ -45,6 +53,11 @@ class Model:
     names: Mapping[str, str]
     capabilities: frozenset[Capability]
     source: Source | None
+    stop: tuple[str, ...] = ()
+    space: EmbeddingSpace | None = None
+
+
+ENGINES = ("vllm", "ollama", "anthropic")
 
 
 def models() -> Mapping[str, Model]:
@@ -76,9 +89,18 @@ def _entry(path: Path, alias: str, table: Mapping[str, Any]) -> Model:
             alias=alias,
             why=table["why"],
             context=int(table["context"]),
-            names={engine: table[engine] for engine in ("vllm", "ollama")},
+            names=_names(table),
             capabilities=frozenset(Capability(c) for c in table.get("capabilities", ())),
             source=Source(**table["source"]) if "source" in table else None,
+            stop=tuple(table.get("stop", ())),
+            space=EmbeddingSpace(model=alias, **table["space"]) if "space" in table else None,
         )
     except (KeyError, TypeError, ValueError) as exc:
         raise RegistryError(f"{path}: the entry [{alias}] is not usable: {exc!r}") from exc
+
+
+def _names(table: Mapping[str, Any]) -> Mapping[str, str]:
+    names = {engine: str(table[engine]) for engine in ENGINES if engine in table}
+    if not names:
+        raise KeyError(f"a name for one of {', '.join(ENGINES)}")
+    return names

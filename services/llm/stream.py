@@ -8,9 +8,9 @@ from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
 
 from services.llm.chain import Chain
+from services.llm.documents import check_completion
 from services.llm.errors import DeadError, ErrorType, LLMError, PartialError
 from services.llm.link import Link
-from services.llm.mapping import check_completion
 from services.llm.run import Run, Try
 from services.llm.types import Chunk, Completion, End, Finish, Outcome, Rescue, Restarted, StreamEvent, Token, Usage
 from services.settings import Limits

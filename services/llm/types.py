@@ -16,6 +16,7 @@ class Role(enum.StrEnum):
     SYSTEM = "system"
     USER = "user"
     ASSISTANT = "assistant"
+    TOOL = "tool"
 
 
 class Finish(enum.StrEnum):
@@ -23,6 +24,8 @@ class Finish(enum.StrEnum):
 
     STOP = "stop"
     LENGTH = "length"
+    TOOLS = "tools"  # it wants tools called
+    FILTERED = "filtered"  # it declined to go on; asking another engine would only go round the refusal
     CUT = "cut"  # it did not: the stream broke
 
 
@@ -35,16 +38,66 @@ class Outcome(enum.StrEnum):
 
 
 class Rescue(enum.StrEnum):
-    """What to do when a stream breaks after its first content token."""
+    """What to do when a stream breaks after its first content token.
+
+    `RESTART` voids what was shown and begins anew; `CONTINUE` has the next provider write on from there, once.
+    """
 
     NONE = "none"
     RESTART = "restart"
+    CONTINUE = "continue"
+
+
+class Priority(enum.IntEnum):
+    """Who goes first where requests wait, and who gives way where no room is left to wait."""
+
+    INTERACTIVE = 0
+    BATCH = 1
+
+
+class ToolChoice(enum.StrEnum):
+    """Whether the model may, must not or must call a tool. A tool's name in its place asks for that tool."""
+
+    AUTO = "auto"
+    NONE = "none"
+    REQUIRED = "required"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Image:
+    """An image of a message. `data` is base64; never a URL, which an engine would fetch."""
+
+    media_type: str
+    data: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tool:
+    """A function that the model may ask for. `parameters` is the JSON schema of its arguments, always strict."""
+
+    name: str
+    description: str
+    parameters: JSONSchema
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolCall:
+    """A call that the model asked for. `id` ties its result to it."""
+
+    id: str
+    name: str
+    arguments: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Message:
+    """One turn. An assistant's may hold `tool_calls`; a tool's answers the call `call` with its id and name."""
+
     role: Role
     content: str
+    images: tuple[Image, ...] = ()
+    tool_calls: tuple[ToolCall, ...] = ()
+    call: ToolCall | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +125,8 @@ class ChatRequest:
     """One request of a service, tries included.
 
     `key` makes the canary sticky (a user, a document); `first` pins the provider asked first, for measuring.
+    `prefill` is the beginning of the answer, which the model continues and the answer's text leaves out.
+    `repairs` is how often a provider may be asked again about a document that does not fit the schema.
     """
 
     service: str
@@ -84,6 +139,12 @@ class ChatRequest:
     first: str | None = None
     rescue: Rescue = Rescue.NONE
     request_id: str = ""
+    priority: Priority = Priority.INTERACTIVE
+    tools: tuple[Tool, ...] = ()
+    tool_choice: ToolChoice | str = ToolChoice.AUTO
+    thinking: bool = False
+    prefill: str = ""
+    repairs: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,13 +157,21 @@ class Usage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attempt:
-    """One try at one provider. `error` is None when it answered; times in seconds."""
+    """One try at one provider. `error` is None when it answered; times in seconds.
+
+    `dropped` names the parameters of the request that this provider has no word for; `longest_gap_s` is the longest
+    silence between two tokens of a stream.
+    """
 
     provider: str
     model: str
     error: LLMError | None
     duration_s: float
     first_token_s: float | None = None
+    longest_gap_s: float | None = None
+    usage: Usage | None = None
+    repair: bool = False
+    dropped: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,6 +205,8 @@ class Answer:
     provenance: Provenance
     duration_s: float
     first_token_s: float | None = None
+    tool_calls: tuple[ToolCall, ...] = ()
+    thinking: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,6 +225,14 @@ class Restarted:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Continued:
+    """The tokens so far stand: their provider broke off, and the next one writes on (the service opted in)."""
+
+    provider: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class End:
     """Always the last event of a stream. `error` says what broke when the outcome is `partial`."""
 
@@ -162,16 +241,22 @@ class End:
     error: LLMError | None = None
 
 
-StreamEvent = Token | Restarted | End
+StreamEvent = Token | Restarted | Continued | End
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Chunk:
-    """One frame of a provider's stream, already in our words."""
+    """One frame of a provider's stream, already in our words.
+
+    `at_work` marks one without text that shows the model writing: thinking, or a tool call that is not whole yet.
+    """
 
     text: str = ""
     finish: Finish | None = None
     usage: Usage | None = None
+    thinking: str = ""
+    tool_calls: tuple[ToolCall, ...] = ()
+    at_work: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -181,3 +266,5 @@ class Completion:
     text: str
     finish: Finish
     usage: Usage = field(default_factory=Usage)
+    tool_calls: tuple[ToolCall, ...] = ()
+    thinking: str = ""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from services.llm.mapping import ollama_arguments, openai_arguments
@@ -62,13 +62,13 @@ async def both(found: Engines, asked: ChatRequest, *, names: Mapping[str, str] |
 
 
 async def ask_ollama(found: Engines, asked: ChatRequest, name: str) -> Said:
-    native = ollama_arguments(asked, name, num_ctx=found.model.context)
+    native = ollama_arguments(asked, replace(found.model, names={"ollama": name}))
     body = {**{k: v for k, v in native.items() if v is not None}, "stream": False}
     return _from_ollama(await found.ollama("/api/chat", body))
 
 
 async def ask_vllm(found: Engines, asked: ChatRequest, name: str) -> Said:
-    arguments = openai_arguments(asked, name)
+    arguments = openai_arguments(asked, replace(found.model, names={"vllm": name}))
     body = {**arguments, **arguments["extra_body"]}
     del body["extra_body"], body["extra_headers"]
     return _from_vllm(await found.vllm("/v1/chat/completions", body))
@@ -176,8 +176,8 @@ async def repeats(found: Engines) -> Finding:
 def sampling(found: Engines) -> Finding:
     """Every sampling field must be in what we send: the engines' defaults differ three ways."""
     asked = request(found, user("-"), max_tokens=1)
-    options = ollama_arguments(asked, "-", num_ctx=found.model.context)["options"]
-    arguments = openai_arguments(asked, "-")
+    options = ollama_arguments(asked, found.model)["options"]
+    arguments = openai_arguments(asked, found.model)
     body: dict[str, Any] = {**arguments, **arguments["extra_body"]}
     shared = {"temperature", "top_p", "top_k", "min_p", "presence_penalty", "frequency_penalty", "seed"}
     missing = {

@@ -9,17 +9,20 @@ import pytest
 
 from tests.house.sources import imported, imports, module_name, python_files
 
-LEAVES = ("services.settings", "services.llm.types", "services.llm.errors", "services.llm.registry")
-WORDS = (*LEAVES, "services.llm.mapping")
+VALUES = ("services.llm.types", "services.llm.errors", "services.llm.spaces")
+LEAVES = ("services.settings", *VALUES, "services.llm.registry")
+WORDS = (*LEAVES, "services.llm.documents", "services.llm.mapping")
 SERVICE = ("services.web", "services.admin", "services.llm")
 
 MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "services.settings": (),
     "services.sample": (),
     "services.llm.errors": (),
-    "services.llm.registry": (),
+    "services.llm.registry": VALUES,
     "services.llm.types": ("services.llm.errors",),
-    "services.llm.mapping": LEAVES,
+    "services.llm.spaces": VALUES,
+    "services.llm.documents": LEAVES,
+    "services.llm.mapping": WORDS,
     "services.llm.providers": WORDS,
     "services.llm": ("services.llm", "services.settings"),
     "services.web": ("services.web", "services.llm", "services.settings"),

@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncGenerator, Iterator, Mapping
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from typing import Any
 
 import httpx
 import ollama
 
-from services.llm.errors import CallerError, DeadError, ErrorType, LLMError, from_status
-from services.llm.mapping import finish_of, ollama_arguments
+from services.llm.errors import CallerError, ContextTooLong, DeadError, ErrorType, LLMError, from_status
+from services.llm.mapping import finish_of, ollama_arguments, refusal
+from services.llm.providers.keepalive import Replaying
 from services.llm.registry import Model
-from services.llm.types import ChatRequest, Chunk, Completion, Usage
+from services.llm.spaces import EmbedRequest, Vectors
+from services.llm.types import ChatRequest, Chunk, Completion, Finish, ToolCall, Usage
 
 BAD_SCHEMA = "invalid JSON schema in format"
 """Ollama answers 500 with these words to a schema that it cannot use: the caller's mistake, not its illness."""
+
+TOO_LONG = ("exceeds maximum context length", "exceeds the context length", "exceeds the available context size")
+"""What Ollama says, with 400 or 500, to a text that it was told not to cut."""
+
+KEPT_FOR_S = 60.0
+"""Seconds that an idle connection is kept; Ollama itself does not close them."""
 
 FOREIGN = (
     ollama.ResponseError,
@@ -25,6 +33,8 @@ FOREIGN = (
     httpx.InvalidURL,
     httpx.StreamError,
     ValueError,
+    AttributeError,  # the SDK asks any JSON for `.get`
+    TypeError,
 )
 """What the SDK and its HTTP library raise; `translate` has a row for each."""
 
@@ -46,13 +56,23 @@ class Ollama:
         self.name = name
         self._models = models
         timeout = httpx.Timeout(None, connect=connect_s)
-        self._sdk = ollama.AsyncClient(host=url, timeout=timeout, trust_env=False, transport=transport)
+        pool = httpx.Limits(max_connections=None, max_keepalive_connections=64, keepalive_expiry=KEPT_FOR_S)
+        inner = transport or httpx.AsyncHTTPTransport(limits=pool, trust_env=False)
+        self._sdk = ollama.AsyncClient(host=url, timeout=timeout, trust_env=False, transport=Replaying(inner))
 
     def model(self, alias: str) -> str:
-        return self._models[alias].names["ollama"]
+        return self._models[alias].names[self.engine]
 
     def window(self, alias: str) -> int:
         return self._models[alias].context
+
+    def refusal(self, request: ChatRequest) -> str | None:
+        """Why this request cannot be honoured here; None when it can."""
+        return refusal(request, self._models[request.alias], engine=self.engine)
+
+    def dropped(self, _request: ChatRequest) -> tuple[str, ...]:
+        """Ollama has a word for every parameter; what it would ignore is refused."""
+        return ()
 
     @property
     def refuses_long_prompts(self) -> bool:
@@ -66,27 +86,59 @@ class Ollama:
             finish = finish_of(answer.done_reason, provider=self.name)
             if not answer.done or finish is None:
                 raise DeadError("an answer that is not done", provider=self.name, type=ErrorType.BAD_RESPONSE)
-            return Completion(text=answer.message.content or "", finish=finish, usage=_usage(answer))
+            calls = _calls(answer)
+            return Completion(
+                text=answer.message.content or "",
+                finish=Finish.TOOLS if calls else finish,
+                usage=_usage(answer),
+                tool_calls=calls,
+                thinking=answer.message.thinking or "",
+            )
 
     async def stream(self, request: ChatRequest) -> AsyncGenerator[Chunk, None]:
         """The answer in frames, the last one with finish and usage. Close it to cancel. Raises `LLMError`."""
         with self._translated():
             frames = await self._sdk.chat(**self._arguments(request), stream=True)
+            calls: list[ToolCall] = []
             async with contextlib.aclosing(frames):  # type: ignore[type-var]  # a generator, typed as an iterator
                 async for frame in frames:
-                    yield self._chunk(frame)
+                    calls += _calls(frame, after=len(calls))
+                    yield self._chunk(frame, calls)
+
+    async def embed(self, request: EmbedRequest) -> Vectors:
+        """One vector per text, by `/api/embed`: the older `/api/embeddings` does not normalise. Raises `LLMError`."""
+        window = self._models[request.alias].context
+        with self._translated():
+            answer = await self._sdk.embed(
+                model=self.model(request.alias),
+                input=list(request.texts),
+                truncate=False,
+                options={"num_ctx": window},
+                keep_alive=-1,
+            )
+            usage = Usage(prompt_tokens=answer.prompt_eval_count)
+            return Vectors(rows=tuple(tuple(row) for row in answer.embeddings), usage=usage)
+
+    async def is_loaded(self, alias: str) -> bool:
+        """Whether the model is in memory, by `/api/ps`: a first request would pay for loading it. Raises `LLMError`."""
+        with self._translated():
+            running = await self._sdk.ps()
+            return any(self.model(alias) in (m.model, m.name) for m in running.models)
 
     async def aclose(self) -> None:
         await self._sdk._client.aclose()  # the SDK has no public close (0.6.3)
 
     def _arguments(self, request: ChatRequest) -> dict[str, Any]:
-        return ollama_arguments(request, self.model(request.alias), num_ctx=self.window(request.alias))
+        return ollama_arguments(request, self._models[request.alias])
 
-    def _chunk(self, frame: ollama.ChatResponse) -> Chunk:
-        text = frame.message.content or ""
+    def _chunk(self, frame: ollama.ChatResponse, calls: Sequence[ToolCall]) -> Chunk:
+        text, thinking = frame.message.content or "", frame.message.thinking or ""
         if not frame.done:
-            return Chunk(text=text)
-        return Chunk(text=text, finish=finish_of(frame.done_reason, provider=self.name), usage=_usage(frame))
+            return Chunk(text=text, thinking=thinking, at_work=bool(thinking or frame.message.tool_calls))
+        finish = finish_of(frame.done_reason, provider=self.name)
+        if calls and finish is Finish.STOP:
+            finish = Finish.TOOLS
+        return Chunk(text=text, thinking=thinking, finish=finish, usage=_usage(frame), tool_calls=tuple(calls))
 
     @contextlib.contextmanager
     def _translated(self) -> Iterator[None]:
@@ -104,6 +156,8 @@ def translate(exc: Exception, *, provider: str) -> LLMError:
             return DeadError(exc.error, provider=provider, type=ErrorType.HTTP_5XX)
         case ollama.ResponseError(status_code=500) if BAD_SCHEMA in exc.error:
             return CallerError(exc.error, provider=provider, status=500, type=ErrorType.HTTP_4XX)
+        case ollama.ResponseError() if any(words in exc.error for words in TOO_LONG):
+            return ContextTooLong(exc.error, provider=provider, status=exc.status_code)
         case ollama.ResponseError():
             return from_status(exc.status_code, exc.error, provider=provider)
         case ConnectionError() | httpx.ConnectError():
@@ -112,7 +166,7 @@ def translate(exc: Exception, *, provider: str) -> LLMError:
             return DeadError(f"{type(exc).__name__}: {exc}", provider=provider, type=ErrorType.TIMEOUT_CONNECT)
         case httpx.TransportError() | httpx.StreamError():
             return DeadError(f"{type(exc).__name__}: {exc}", provider=provider, type=ErrorType.CUT)
-        case httpx.InvalidURL() | httpx.HTTPError() | ValueError():
+        case httpx.InvalidURL() | httpx.HTTPError() | ValueError() | AttributeError() | TypeError():
             return DeadError(f"{type(exc).__name__}: {exc}", provider=provider, type=ErrorType.BAD_RESPONSE)
         case _:
             return CallerError(f"{type(exc).__name__}: {exc}", provider=provider)
@@ -120,3 +174,12 @@ def translate(exc: Exception, *, provider: str) -> LLMError:
 
 def _usage(frame: ollama.ChatResponse) -> Usage:
     return Usage(prompt_tokens=frame.prompt_eval_count, completion_tokens=frame.eval_count)
+
+
+def _calls(frame: ollama.ChatResponse, *, after: int = 0) -> tuple[ToolCall, ...]:
+    """Tool calls come whole and without an id; their number is one."""
+    calls = [call.function for call in frame.message.tool_calls or ()]
+    return tuple(
+        ToolCall(id=f"call_{number}", name=call.name, arguments=call.arguments)
+        for number, call in enumerate(calls, start=after)
+    )

@@ -1,4 +1,8 @@
-"""Any OpenAI-compatible server, by the openai SDK: vLLM here, a remote one with another URL and key."""
+"""Any OpenAI-compatible server, by the openai SDK: vLLM here, a remote one with another URL and key.
+
+The SDK sends, authenticates and raises; the answers are read by `openai_wire`, because building its typed objects costs
+several times the rest of a call (`cutover overhead`).
+"""
 
 from __future__ import annotations
 
@@ -8,19 +12,35 @@ from typing import Any
 
 import httpx2
 import openai
-from openai.types.chat import ChatCompletionChunk
-from openai.types.completion_usage import CompletionUsage
 
 from services.llm.errors import CallerError, ContextTooLong, DeadError, ErrorType, LLMError, from_status
-from services.llm.mapping import finish_of, openai_arguments
+from services.llm.mapping import openai_arguments, refusal
+from services.llm.providers.keepalive import Replaying2
+from services.llm.providers.openai_wire import DONE, FrameReader, completion_of, vectors_of
+from services.llm.providers.sse import data_of
 from services.llm.registry import Model
-from services.llm.types import ChatRequest, Chunk, Completion, Message, Usage
+from services.llm.spaces import EmbedRequest, Vectors
+from services.llm.types import ChatRequest, Chunk, Completion, Message
 
 PROMPT_TOO_LONG_PARAM = "input_tokens"
 """vLLM's `error.param` when the prompt does not fit (recorded from 0.32)."""
 
-FOREIGN = (openai.OpenAIError, httpx2.HTTPError, httpx2.InvalidURL, httpx2.StreamError, ValueError, KeyError)
+FOREIGN = (
+    openai.OpenAIError,
+    httpx2.HTTPError,
+    httpx2.InvalidURL,
+    httpx2.StreamError,
+    ValueError,
+    KeyError,
+)
 """What the SDK and its HTTP library raise; `translate` has a row for each."""
+
+KEPT_FOR_S = 4.0
+"""Seconds that an idle connection is kept; uvicorn, under vLLM, closes it after 5."""
+
+
+class _Stream(openai.AsyncStream[Any]):
+    """Only its `response` is used."""
 
 
 class OpenAICompat:
@@ -42,7 +62,9 @@ class OpenAICompat:
         self._models = models
         self._url = url
         timeout = httpx2.Timeout(None, connect=connect_s)
-        self._http = httpx2.AsyncClient(timeout=timeout, trust_env=False, transport=transport)
+        pool = httpx2.Limits(max_connections=None, max_keepalive_connections=64, keepalive_expiry=KEPT_FOR_S)
+        inner = transport or httpx2.AsyncHTTPTransport(limits=pool, trust_env=False)
+        self._http = httpx2.AsyncClient(timeout=timeout, trust_env=False, transport=Replaying2(inner))
         self._sdk = openai.AsyncOpenAI(
             base_url=f"{url}/v1",
             api_key=api_key or "none",
@@ -52,10 +74,18 @@ class OpenAICompat:
         )
 
     def model(self, alias: str) -> str:
-        return self._models[alias].names["vllm"]
+        return self._models[alias].names[self.engine]
 
     def window(self, alias: str) -> int:
         return self._models[alias].context
+
+    def refusal(self, request: ChatRequest) -> str | None:
+        """Why this request cannot be honoured here; None when it can."""
+        return refusal(request, self._models[request.alias], engine=self.engine)
+
+    def dropped(self, _request: ChatRequest) -> tuple[str, ...]:
+        """vLLM has a word for every parameter."""
+        return ()
 
     @property
     def refuses_long_prompts(self) -> bool:
@@ -65,25 +95,31 @@ class OpenAICompat:
     async def chat(self, request: ChatRequest) -> Completion:
         """One whole answer. Raises `LLMError`."""
         with self._translated():
-            answer = await self._sdk.chat.completions.create(**openai_arguments(request, self.model(request.alias)))
-            if not answer.choices:
-                raise self._nonsense("an answer without choices")
-            choice = answer.choices[0]
-            finish = finish_of(choice.finish_reason, provider=self.name)
-            if finish is None:
-                raise self._nonsense("an answer without finish_reason")
-            return Completion(text=choice.message.content or "", finish=finish, usage=_usage(answer.usage))
+            body, options = self._call(request)
+            answer = await self._sdk.post("/chat/completions", cast_to=httpx2.Response, body=body, options=options)
+            return completion_of(answer.content, provider=self.name)
 
     async def stream(self, request: ChatRequest) -> AsyncGenerator[Chunk, None]:
         """The answer in frames, the last ones with finish and usage. Close it to cancel. Raises `LLMError`."""
-        arguments = openai_arguments(request, self.model(request.alias))
         with self._translated():
-            frames = await self._sdk.chat.completions.create(
-                **arguments, stream=True, stream_options={"include_usage": True}
+            body, options = self._call(request)
+            body.update(stream=True, stream_options={"include_usage": True})
+            opened = await self._sdk.post(
+                "/chat/completions", cast_to=object, body=body, options=options, stream=True, stream_cls=_Stream
             )
-            async with contextlib.aclosing(frames):
-                async for frame in frames:
-                    yield self._chunk(frame)
+            frames = FrameReader(self.name)
+            async with contextlib.aclosing(opened.response):
+                async for data in data_of(opened.response.aiter_bytes()):
+                    if data == DONE:
+                        return
+                    yield frames.chunk(data)
+
+    async def embed(self, request: EmbedRequest) -> Vectors:
+        """One vector per text. Raises `LLMError`."""
+        body = {"model": self.model(request.alias), "input": list(request.texts), "encoding_format": "float"}
+        with self._translated():
+            answer = await self._sdk.post("/embeddings", cast_to=httpx2.Response, body=body)
+            return vectors_of(answer.content, provider=self.name)
 
     async def count_tokens(self, alias: str, messages: tuple[Message, ...]) -> int:
         """Tokens of the rendered prompt, by vLLM's own `/tokenize`. Raises `LLMError`."""
@@ -92,7 +128,7 @@ class OpenAICompat:
             "messages": [{"role": str(m.role), "content": m.content} for m in messages],
         }
         with self._translated():
-            answer = await self._http.post(f"{self._url}/tokenize", json=body)
+            answer = await self._http.post(f"{self._url}/tokenize", json=body, headers=self._sdk.auth_headers)
             if answer.status_code != 200:
                 raise from_status(answer.status_code, answer.text[:200], provider=self.name)
             return int(answer.json()["count"])
@@ -100,18 +136,11 @@ class OpenAICompat:
     async def aclose(self) -> None:
         await self._sdk.close()
 
-    def _chunk(self, frame: ChatCompletionChunk) -> Chunk:
-        if not frame.choices:
-            return Chunk(usage=_usage(frame.usage) if frame.usage else None)
-        choice = frame.choices[0]
-        return Chunk(
-            text=choice.delta.content or "",
-            finish=finish_of(choice.finish_reason, provider=self.name),
-            usage=_usage(frame.usage) if frame.usage else None,
-        )
-
-    def _nonsense(self, detail: str) -> DeadError:
-        return DeadError(detail, provider=self.name, type=ErrorType.BAD_RESPONSE)
+    def _call(self, request: ChatRequest) -> tuple[dict[str, Any], Any]:
+        """Body and options of one POST: what the SDK's `create` would make of the same arguments."""
+        arguments = openai_arguments(request, self._models[request.alias])
+        headers, extra = arguments.pop("extra_headers"), arguments.pop("extra_body")
+        return {**arguments, **extra}, {"headers": headers}
 
     @contextlib.contextmanager
     def _translated(self) -> Iterator[None]:
@@ -165,9 +194,3 @@ def _connection_type(exc: Exception) -> ErrorType:
 def _cause(exc: Exception) -> str:
     inner = exc.__cause__ or exc
     return f"{type(inner).__name__}: {inner}"
-
-
-def _usage(usage: CompletionUsage | None) -> Usage:
-    if usage is None:
-        return Usage()
-    return Usage(prompt_tokens=usage.prompt_tokens, completion_tokens=usage.completion_tokens)

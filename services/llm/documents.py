@@ -1,0 +1,75 @@
+"""Whether an answer is what was asked for: a document that fits its schema, calls that fit their tools. Pure."""
+
+from __future__ import annotations
+
+import functools
+import json
+from typing import Any
+
+import jsonschema
+
+from services.llm.errors import ErrorType, PartialError
+from services.llm.types import ChatRequest, Completion, Finish, JSONSchema, ToolCall, ToolChoice
+
+
+def schema_problem(schema: JSONSchema) -> str | None:
+    """Why `schema` is not a JSON schema (draft 2020-12); None when it is."""
+    try:
+        jsonschema.Draft202012Validator.check_schema(dict(schema))
+    except jsonschema.SchemaError as exc:
+        return str(exc.message)
+    return None
+
+
+def check_completion(request: ChatRequest, completion: Completion, *, provider: str) -> None:
+    """With a schema or tools only what is whole and fits is an answer. Raises `PartialError`: the next may try."""
+    problem = None
+    if request.tools:
+        problem = _calls_problem(request, completion)
+    if request.schema is not None and not completion.tool_calls and problem is None:
+        problem = _document_problem(request, completion)
+    if problem:
+        raise PartialError(problem, text=completion.text, provider=provider, type=ErrorType.BAD_RESPONSE)
+
+
+def _document_problem(request: ChatRequest, completion: Completion) -> str | None:
+    assert request.schema is not None
+    if completion.finish is Finish.LENGTH:
+        return f"the document was cut at max_tokens={request.sampling.max_tokens}"
+    try:
+        document = json.loads(request.prefill + completion.text)
+    except ValueError as exc:
+        return f"the answer is not JSON: {exc}"
+    misfit = _misfit(request.schema, document)
+    return f"the answer does not fit the schema: {misfit}" if misfit else None
+
+
+def _calls_problem(request: ChatRequest, completion: Completion) -> str | None:
+    calls, choice = completion.tool_calls, request.tool_choice
+    if choice is ToolChoice.NONE:
+        return "a tool was called that was not to be" if calls else None
+    if choice is not ToolChoice.AUTO and not calls:
+        cut = f", cut at max_tokens={request.sampling.max_tokens}" if completion.finish is Finish.LENGTH else ""
+        return f"no tool was called, tool_choice is {choice!s}{cut}"
+    wanted = None if isinstance(choice, ToolChoice) else choice
+    schemas = {tool.name: tool.parameters for tool in request.tools}
+    return next(filter(None, (_call_problem(call, schemas, wanted) for call in calls)), None)
+
+
+def _call_problem(call: ToolCall, schemas: dict[str, JSONSchema], wanted: str | None) -> str | None:
+    if call.name not in schemas:
+        return f"a tool {call.name!r} was called that does not exist"
+    if wanted not in (None, call.name):
+        return f"the tool {call.name!r} was called, tool_choice is {wanted!r}"
+    misfit = _misfit(schemas[call.name], dict(call.arguments))
+    return f"the arguments of {call.name!r} do not fit: {misfit}" if misfit else None
+
+
+def _misfit(schema: JSONSchema, document: Any) -> str | None:
+    error = jsonschema.exceptions.best_match(_validator(json.dumps(schema)).iter_errors(document))
+    return str(error.message) if error else None
+
+
+@functools.lru_cache(maxsize=64)
+def _validator(schema: str) -> jsonschema.Draft202012Validator:
+    return jsonschema.Draft202012Validator(json.loads(schema))
