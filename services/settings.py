@@ -95,9 +95,18 @@ VARIABLES: tuple[Variable, ...] = (
     Variable(name="LLM_CONNECT_S", default="1", meaning="seconds to connect to an engine"),
     Variable(name="LLM_FIRST_TOKEN_S", default="45", meaning="seconds an attempt may take to its first content token"),
     Variable(name="LLM_STALL_S", default="20", meaning="seconds of silence allowed between two tokens"),
-    Variable(name="LLM_MAX_IN_FLIGHT", default="32", meaning="attempts that a service runs at one provider at a time"),
+    Variable(
+        name="LLM_MAX_IN_FLIGHT",
+        default="32",
+        meaning="most attempts that a service runs at one provider at a time; the limit finds itself below",
+    ),
     Variable(
         name="LLM_MAX_QUEUED", default="64", meaning="attempts that may wait for their turn; more are told to come back"
+    ),
+    Variable(
+        name="LLM_QUEUE_WAIT_S",
+        default="20",
+        meaning="seconds an attempt may wait for its turn; where it would surely take longer it is told to come back",
     ),
     Variable(
         name="ADMIN_TOKEN",
@@ -117,6 +126,7 @@ class Limits:
     stall_s: float = 20.0
     max_in_flight: int = 32
     max_queued: int = 64
+    queue_wait_s: float = 20.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -243,6 +253,7 @@ class _Reader:
             stall_s=self._positive("LLM_STALL_S"),
             max_in_flight=int(self._positive("LLM_MAX_IN_FLIGHT", whole=True)),
             max_queued=int(self._positive("LLM_MAX_QUEUED", whole=True)),
+            queue_wait_s=self._positive("LLM_QUEUE_WAIT_S"),
         )
 
     def _positive(self, name: str, *, whole: bool = False) -> float:

@@ -41,8 +41,8 @@ class Breaker:
         self._become(State.CLOSED)
 
     def failed(self, error: DeadError) -> None:
-        """The provider is ill. A request's own deadline is the caller's clock, not the provider's illness."""
-        if isinstance(error, DeadlineExceeded):
+        """The provider is ill. What only the caller's clock ended is not the provider's illness."""
+        if isinstance(error, DeadlineExceeded) or not error.is_illness:
             return
         self.last_error = str(error)
         self._in_a_row += 1

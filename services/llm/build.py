@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from prometheus_client import CollectorRegistry
 from services.llm.chain import Chain
 from services.llm.client import LLMClient
 from services.llm.hooks import Hook, log_to
+from services.llm.limits import AimdLimit
 from services.llm.link import PROBE_EVERY_S, Link, Provider
 from services.llm.metrics import Metrics
 from services.llm.providers.ollama import Ollama
@@ -18,6 +20,13 @@ from services.llm.providers.openai_compat import OpenAICompat
 from services.llm.registry import model, models
 from services.llm.rollout import FILE_NAME, RolloutWatch
 from services.settings import Limits, Settings
+
+NO_ROLLOUT = Path("/nonexistent") / FILE_NAME
+
+BATCHING = 8.0
+"""An engine that batches slows down by this much before more of it is no gain."""
+TOLERANCE = {"ollama": 3.0}
+"""The same for one that works on few requests at a time: beyond it, requests only wait inside instead of here."""
 
 
 def client_for(settings: Settings, service: str, registry: CollectorRegistry) -> LLMClient:
@@ -46,35 +55,60 @@ def assemble(
     service: str,
     alias: str,
     pin: str,
+    embed_alias: str | None = None,
+    last_resort: tuple[str, ...] = (),
     limits: Limits | None = None,
     rollout: RolloutWatch | None = None,
     registry: CollectorRegistry | None = None,
     hooks: Sequence[Hook] = (),
     probe_every_s: float = PROBE_EVERY_S,
 ) -> LLMClient:
-    """A client over `providers`, each behind its breaker and limit, with metrics in `registry`.
+    """A client over `providers`, each behind one limit, and a breaker per model, with metrics in `registry`.
 
-    Without `rollout` nothing but `pin` decides the order; `probe_every_s` in seconds.
+    `alias` is the model to chat with, `embed_alias` the one to embed with. `last_resort` names providers behind all
+    others. Without `rollout` nothing but `pin` decides the order; `probe_every_s` in seconds.
     """
     limits = limits or Limits()
-    registry = registry or CollectorRegistry()
-    metrics = Metrics(registry, service=service, providers=[p.name for p in providers])
-    links = {
-        p.name: Link(
-            p,
-            alias=alias,
-            max_in_flight=limits.max_in_flight,
-            max_queued=limits.max_queued,
-            on_state=metrics.breaker_changed,
-            probe_every_s=probe_every_s,
-        )
-        for p in providers
-    }
+    aliases = tuple(dict.fromkeys(a for a in (alias, embed_alias) if a is not None))
+    metrics = Metrics(
+        registry or CollectorRegistry(), service=service, providers=[p.name for p in providers], models=aliases
+    )
+    shared = {p.name: _limit(p, limits, metrics) for p in providers}
+
+    def chain(alias: str) -> Chain:
+        links = {
+            p.name: Link(
+                p,
+                alias=alias,
+                limit=shared[p.name],
+                first_token_s=limits.first_token_s,
+                on_state=metrics.breaker_changed,
+                probe_every_s=probe_every_s,
+            )
+            for p in providers
+        }
+        return Chain(links, queue_wait_s=limits.queue_wait_s)
+
     return LLMClient(
         service=service,
-        chain=Chain(links),
-        rollout=rollout or RolloutWatch(Path("/nonexistent") / FILE_NAME),
+        chains={name: chain(name) for name in aliases},
+        rollout=rollout or RolloutWatch(NO_ROLLOUT),
         pin=pin,
         limits=limits,
+        last_resort=last_resort,
+        spaces={name: entry.space for name, entry in models().items() if entry.space is not None},
         hooks=(metrics.observe, *hooks),
     )
+
+
+def _limit(provider: Provider, limits: Limits, metrics: Metrics) -> AimdLimit:
+    limit = AimdLimit(
+        provider=provider.name,
+        max_in_flight=limits.max_in_flight,
+        max_queued=limits.max_queued,
+        tolerance=TOLERANCE.get(provider.engine, BATCHING),
+        clock=time.monotonic,
+        on_shed=metrics.shed,
+    )
+    metrics.watch(provider.name, limit, replays=lambda: int(getattr(provider, "replays", 0)))
+    return limit

@@ -8,10 +8,11 @@ from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from typing import Protocol, runtime_checkable
 
 from services.llm.errors import BusyError, ConfigError, ContextTooLong, DeadError, ErrorType, LLMError
+from services.llm.limits import Slot
 from services.llm.link import Link
 from services.llm.mapping import prompt_bound
 from services.llm.run import Run
-from services.llm.types import Message
+from services.llm.types import ChatRequest, Message
 
 KEPT_FOR_FALLBACK = 0.4
 """Part of the remaining time that a provider may not use up while another one stands behind it."""
@@ -28,10 +29,14 @@ class TokenCounter(Protocol):
 
 
 class Chain:
-    """`links` by provider name; one object per process, shared by all requests."""
+    """The providers of one model alias: `links` by provider name, shared by all requests of the process.
 
-    def __init__(self, links: Mapping[str, Link]) -> None:
+    `queue_wait_s` is the most that a request may wait for its turn at one provider, in seconds.
+    """
+
+    def __init__(self, links: Mapping[str, Link], *, queue_wait_s: float) -> None:
         self.links = links
+        self._queue_wait_s = queue_wait_s
 
     def named(self, names: Sequence[str]) -> list[Link]:
         """The links of a route, in its order. Raises `ConfigError` for a provider that is not set up."""
@@ -40,11 +45,11 @@ class Chain:
             raise ConfigError(f"no provider {missing[0]!r} is set up; there are: {', '.join(self.links)}")
         return [self.links[name] for name in names]
 
-    async def eligible(self, run: Run) -> list[Link]:
-        """The providers whose window surely covers the request; the others are noted in `run.skipped`."""
+    async def eligible(self, run: Run, request: ChatRequest) -> list[Link]:
+        """The providers that can honour the request and surely hold it; the others are noted in `run.skipped`."""
         links = []
         for link in self.named(run.route.chain):
-            refusal = await self._refusal(run, link)
+            refusal = await self.refusal(run, request, link)
             if refusal:
                 run.skip(link, refusal)
             else:
@@ -68,31 +73,35 @@ class Chain:
             yield link, followed
 
     @contextlib.asynccontextmanager
-    async def permit(self, run: Run, link: Link, *, followed: bool) -> AsyncIterator[bool]:
-        """Hold one slot of the provider; False where it has no room, which is noted."""
+    async def permit(self, run: Run, link: Link, *, followed: bool) -> AsyncIterator[Slot | None]:
+        """Hold one slot of the provider; None where it has no room, which is noted."""
+        wait_s = min(self._queue_wait_s, self.share_of_time(run, followed=followed))
         async with contextlib.AsyncExitStack() as held:
             try:
-                await held.enter_async_context(link.limit.permit(self.share_of_time(run, followed=followed)))
+                slot = await held.enter_async_context(link.limit.permit(wait_s, run.priority))
             except BusyError as exc:
                 run.skip(link, exc)
-                yield False
+                yield None
                 return
-            yield True
+            run.queued_s += slot.waited_s
+            yield slot
 
     @staticmethod
     def share_of_time(run: Run, *, followed: bool) -> float:
         """Seconds that a try may take. Raises `DeadlineExceeded` when none are left."""
         return run.remaining() * (1 - KEPT_FOR_FALLBACK) if followed else run.remaining()
 
-    async def _refusal(self, run: Run, link: Link) -> LLMError | None:
-        """Why `link` must not get this request: it would cut a prompt that might not fit, and say nothing."""
-        provider, request = link.provider, run.request
+    async def refusal(self, run: Run, request: ChatRequest, link: Link) -> LLMError | None:
+        """Why `link` must not get this request: it cannot honour it, or would cut a prompt and say nothing."""
+        provider = link.provider
+        if reason := provider.refusal(request):
+            return ConfigError(f"not asked: {reason}", provider=provider.name, type=ErrorType.CAPABILITY)
         if provider.refuses_long_prompts:
             return None
         room = provider.window(request.alias) - request.sampling.max_tokens
-        if prompt_bound(request.messages) <= room:
+        if prompt_bound(request.messages, request.tools) + len(request.prefill.encode()) <= room:
             return None
-        tokens = await self._count(run)
+        tokens = await self._count(run, request)
         if tokens is not None and tokens <= room:
             return None
         said = f"the prompt has {tokens} tokens" if tokens is not None else "the prompt may not fit"
@@ -102,12 +111,14 @@ class Chain:
         )
         return ContextTooLong(detail, provider=provider.name)
 
-    async def _count(self, run: Run) -> int | None:
-        """Tokens of the prompt by an engine that can count; None where none answers in time."""
+    async def _count(self, run: Run, request: ChatRequest) -> int | None:
+        """Tokens of the prompt by an engine that can count; None where none can, or answers in time."""
+        if request.tools or request.prefill or any(m.images for m in request.messages):
+            return None
         for link in self.links.values():
             if not isinstance(link.provider, TokenCounter) or link.breaker.is_open:
                 continue
             with contextlib.suppress(LLMError, TimeoutError):
                 async with asyncio.timeout(min(COUNT_LIMIT_S, run.remaining())):
-                    return await link.provider.count_tokens(run.request.alias, run.request.messages)
+                    return await link.provider.count_tokens(request.alias, request.messages)
         return None

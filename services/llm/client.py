@@ -6,7 +6,6 @@ after it a stream is `complete`, `rescued` (the service opted in) or `partial`, 
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import time
 from collections import deque
@@ -15,16 +14,19 @@ from dataclasses import replace
 from typing import Any
 
 from services.llm.chain import Chain
-from services.llm.documents import check_completion
-from services.llm.errors import DeadError, ErrorType
+from services.llm.embedding import Embedding
+from services.llm.errors import ConfigError
+from services.llm.extract import Extracted, T, asking_for, extracted, validator
 from services.llm.hooks import Hook
 from services.llm.link import Link
 from services.llm.mapping import check
 from services.llm.rollout import RolloutWatch
 from services.llm.routing import Route, route
 from services.llm.run import Run
+from services.llm.spaces import Embeddings, EmbeddingSpace, EmbedRequest
 from services.llm.stream import Relay
-from services.llm.types import Answer, ChatRequest, Completion, End, Outcome, StreamEvent
+from services.llm.types import Answer, ChatRequest, End, Outcome, Provenance, StreamEvent, Usage
+from services.llm.whole import Validate, Whole
 from services.settings import Limits
 
 FALLBACK_WINDOW_S = 300.0
@@ -37,57 +39,80 @@ class LLMClient:
         self,
         *,
         service: str,
-        chain: Chain,
+        chains: Mapping[str, Chain],
         rollout: RolloutWatch,
         pin: str,
         limits: Limits,
+        last_resort: tuple[str, ...] = (),
+        spaces: Mapping[str, EmbeddingSpace] | None = None,
         hooks: Sequence[Hook] = (),
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._service = service
-        self._chain = chain
+        self._chains = chains
         self._rollout = rollout
         self._pin = pin
         self._limits = limits
+        self._last_resort = last_resort
+        self._spaces = spaces or {}
         self._hooks = hooks
         self._clock = clock
         self._fallbacks: deque[float] = deque(maxlen=10_000)
 
     @property
     def links(self) -> Mapping[str, Link]:
-        """The guarded providers by name."""
-        return self._chain.links
+        """The guarded providers of the service's chat model, by name."""
+        return next(iter(self._chains.values())).links
 
     async def __aenter__(self) -> LLMClient:
         return self
 
     async def __aexit__(self, *exc: object) -> None:
-        for link in self._chain.links.values():
-            await link.aclose()
+        for chain in self._chains.values():
+            for link in chain.links.values():
+                await link.aclose()
 
     async def chat(self, request: ChatRequest) -> Answer:
         """The whole answer, from the first provider of the chain that can give it. Raises `LLMError`."""
+        return await self._whole(request, validate=None)
+
+    async def extract(self, model: type[T], request: ChatRequest, *, repairs: int = 1) -> Extracted[T]:
+        """A `model` out of an answer. Raises `LLMError` where no provider gives one that fits.
+
+        The engine gets the schema; the document is validated here. One that does not fit is asked for again at the
+        same provider, `repairs` times at most, then at the next. A document that was cut is a failure.
+        """
+        asked = asking_for(model, request, repairs=repairs)
+        answer = await self._whole(asked, validate=validator(model))
+        return extracted(model, asked, answer)
+
+    async def embed(self, request: EmbedRequest) -> Embeddings:
+        """One vector per text, all of the alias's one space. Raises `LLMError`; never asks a provider of another."""
         run = self._begin(request, stream=False)
         try:
-            check(run.request)
-            answer = await self._chat(run)
+            chain = self._chain(request.alias)
+            embedding = Embedding(run, request, chain, self._spaces.get(request.alias))
+            embeddings = await embedding.vectors()
         except BaseException as exc:
             self._tell(run, error=exc)
             raise
-        self._tell(run, answer=answer, outcome=Outcome.COMPLETE)
-        return answer
+        usage = run.attempts[-1].usage
+        self._tell(run, provenance=embeddings.provenance, usage=usage, outcome=Outcome.COMPLETE)
+        return embeddings
 
     async def stream(self, request: ChatRequest) -> AsyncGenerator[StreamEvent, None]:
-        """Tokens, a `Restarted` where a rescue began anew, and always an `End` last.
+        """Tokens, a `Restarted` or `Continued` where a rescue began, and always an `End` last.
 
         Raises `LLMError` before the first token only. Close it (`contextlib.aclosing`): leaving early cancels the
         engine's work at once.
         """
         run = self._begin(request, stream=True)
+        asked = self._named(request, run)
         end: End | None = None
         try:
-            check(run.request)
-            async with contextlib.aclosing(Relay(run, self._chain, self._limits).events()) as events:
+            check(asked)
+            relay = Relay(run, asked, self._chain(request.alias), stall_s=self._limits.stall_s)
+            async with contextlib.aclosing(relay.events()) as events:
                 async for event in events:
                     if isinstance(event, End):
                         end = event
@@ -98,12 +123,13 @@ class LLMClient:
             raise
         finally:
             if end is not None:
-                self._tell(run, answer=end.answer, outcome=end.outcome, error=end.error)
+                provenance, usage = end.answer.provenance, end.answer.usage
+                self._tell(run, provenance=provenance, usage=usage, outcome=end.outcome, error=end.error)
 
     async def ready(self) -> str | None:
         """None when a provider of the service's chain generates, else why none does. Probes at most one at a time."""
         reasons = []
-        for link in self._chain.named(self._route("", first=None).chain):
+        for link in next(iter(self._chains.values())).named(self._route("", first=None).chain):
             if link.has_generated_lately():
                 return None
             reason = await link.probe()
@@ -122,51 +148,50 @@ class LLMClient:
             "share": standing.share,
             "rollout_problem": self._rollout.problem,
             "fallbacks_5m": sum(at >= oldest for at in self._fallbacks),
-            "providers": {name: dict(link.status()) for name, link in self._chain.links.items()},
+            "providers": {name: dict(link.status()) for name, link in self.links.items()},
         }
 
-    def _begin(self, request: ChatRequest, *, stream: bool) -> Run:
-        run = Run.begin(request, self._route(request.key, first=request.first), stream=stream, clock=self._clock)
-        run.request = replace(request, request_id=run.request_id, service=self._service)
-        return run
+    async def _whole(self, request: ChatRequest, *, validate: Validate | None) -> Answer:
+        run = self._begin(request, stream=False)
+        asked = self._named(request, run)
+        try:
+            check(asked)
+            answer = await Whole(run, asked, self._chain(request.alias), validate=validate).answer()
+        except BaseException as exc:
+            self._tell(run, error=exc)
+            raise
+        self._tell(run, provenance=answer.provenance, usage=answer.usage, outcome=Outcome.COMPLETE)
+        return answer
+
+    def _chain(self, alias: str) -> Chain:
+        if alias not in self._chains:
+            raise ConfigError(f"{self._service} has no model {alias!r}; it has: {', '.join(self._chains)}")
+        return self._chains[alias]
+
+    def _begin(self, request: ChatRequest | EmbedRequest, *, stream: bool) -> Run:
+        key, first = (request.key, request.first) if isinstance(request, ChatRequest) else ("", None)
+        route = self._route(key, first=first)
+        return Run.begin(request, self._service, route, stream=stream, clock=self._clock)
+
+    def _named(self, request: ChatRequest, run: Run) -> ChatRequest:
+        return replace(request, request_id=run.request_id, service=self._service)
 
     def _route(self, key: str, *, first: str | None) -> Route:
         standing = self._rollout.current().standing(self._service)
-        return route(self._service, key, pin=self._pin, standing=standing, first=first)
+        found = route(self._service, key, pin=self._pin, standing=standing, first=first)
+        return replace(found, chain=(*found.chain, *self._last_resort))
 
     def _tell(
         self,
         run: Run,
         *,
-        answer: Answer | None = None,
+        provenance: Provenance | None = None,
+        usage: Usage | None = None,
         outcome: Outcome | None = None,
         error: BaseException | None = None,
     ) -> None:
-        event = run.event(answer=answer, outcome=outcome, error=error)
+        event = run.event(provenance=provenance, usage=usage, outcome=outcome, error=error)
         if event.fallback_reason is not None:
             self._fallbacks.append(self._clock())
         for hook in self._hooks:
             hook(event)
-
-    async def _chat(self, run: Run) -> Answer:
-        chain = self._chain
-        for link, followed in chain.usable(run, await chain.eligible(run)):
-            async with chain.permit(run, link, followed=followed) as permitted:
-                if not permitted:
-                    continue
-                async with run.attempt(link):
-                    completion = await self._complete(run, link, followed=followed)
-                    check_completion(run.request, completion, provider=link.name)
-                if run.attempts[-1].error is None:
-                    return run.answer(link, completion)
-        raise run.failed()
-
-    async def _complete(self, run: Run, link: Link, *, followed: bool) -> Completion:
-        limit_s = self._chain.share_of_time(run, followed=followed)
-        try:
-            async with asyncio.timeout(limit_s):
-                return await link.provider.chat(run.request)
-        except TimeoutError as exc:
-            run.remaining()
-            detail = f"no answer within {limit_s:.1f} s"
-            raise DeadError(detail, provider=link.name, type=ErrorType.TIMEOUT_FIRST_TOKEN) from exc

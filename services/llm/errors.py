@@ -42,6 +42,7 @@ class ErrorType(enum.StrEnum):
     MODEL_NOT_FOUND = "model_not_found"
     BAD_RESPONSE = "bad_response"
     CUT = "cut"
+    CAPABILITY = "capability"
     SHED = "shed"
     BREAKER_OPEN = "breaker_open"
     CANCELLED = "cancelled"
@@ -94,9 +95,13 @@ class BusyError(LLMError):
 
 
 class DeadError(LLMError):
-    """Refused, reset, silent, or answering nonsense."""
+    """Refused, reset, silent, or answering nonsense.
+
+    `is_illness` is false where only the caller's hurry ended the try: the next may answer, and nobody is blamed.
+    """
 
     kind = Kind.DEAD
+    is_illness = True
 
 
 class DeadlineExceeded(DeadError):
@@ -133,22 +138,24 @@ def from_status(status: int, detail: str, *, provider: str, retry_after_s: float
 
     Bodies are looked at by the adapters first, for what a status cannot tell (context length, bad schema).
     """
+    label = ErrorType.HTTP_4XX if status < 500 else ErrorType.HTTP_5XX
     match status:
         case 401 | 403:
-            return ConfigError(f"key refused: {detail}", provider=provider, status=status, type=ErrorType.HTTP_4XX)
+            return ConfigError(f"key refused: {detail}", provider=provider, status=status, type=label)
         case 404:
             return ConfigError(detail, provider=provider, status=status, type=ErrorType.MODEL_NOT_FOUND)
+        case 402 | 405 | 407 | 410 | 421 | 426 | 501 | 505:  # the account, the address or what stands between
+            return ConfigError(detail, provider=provider, status=status, type=label)
+        case _ if 300 <= status < 400:
+            return ConfigError(f"sent elsewhere: {detail}", provider=provider, status=status, type=label)
         case 408:
-            return DeadError(detail, provider=provider, status=status, type=ErrorType.HTTP_4XX)
+            return DeadError(detail, provider=provider, status=status, type=label)
         case 429:
-            return BusyError(
-                detail, provider=provider, status=status, type=ErrorType.HTTP_429, retry_after_s=retry_after_s
-            )
-        case 503:
-            return BusyError(
-                detail, provider=provider, status=status, type=ErrorType.HTTP_5XX, retry_after_s=retry_after_s
-            )
+            label = ErrorType.HTTP_429
+            return BusyError(detail, provider=provider, status=status, type=label, retry_after_s=retry_after_s)
+        case 409 | 423 | 425 | 503 | 529:  # held by another request, too early, no room
+            return BusyError(detail, provider=provider, status=status, type=label, retry_after_s=retry_after_s)
         case _ if 400 <= status < 500:
-            return CallerError(detail, provider=provider, status=status, type=ErrorType.HTTP_4XX)
+            return CallerError(detail, provider=provider, status=status, type=label)
         case _:
-            return DeadError(detail, provider=provider, status=status, type=ErrorType.HTTP_5XX)
+            return DeadError(detail, provider=provider, status=status, type=label)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 import json
 import logging
 from collections.abc import Callable
@@ -10,17 +11,35 @@ from dataclasses import dataclass
 from services.llm.types import Attempt, Outcome, Skip, Usage
 
 
+class Operation(enum.StrEnum):
+    """What was asked for, by OpenTelemetry's `gen_ai.operation.name`."""
+
+    CHAT = "chat"
+    EMBEDDINGS = "embeddings"
+
+
+class Result(enum.StrEnum):
+    """What became of a request, for whom it was for."""
+
+    OK = "ok"
+    PARTIAL = "partial"
+    CANCELLED = "cancelled"
+    SHED = "shed"
+    ERROR = "error"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RequestEvent:
-    """One request, tries included. `result` is `ok`, `partial`, `cancelled`, `shed` or `error`; times in seconds."""
+    """One request, tries included. `provider` is empty where nobody was asked; times in seconds."""
 
     request_id: str
     service: str
     alias: str
+    operation: Operation
     stream: bool
     route: str
     chain: tuple[str, ...]
-    result: str
+    result: Result
     provider: str
     fallback_reason: str | None
     outcome: Outcome | None
@@ -28,6 +47,7 @@ class RequestEvent:
     attempts: tuple[Attempt, ...]
     skipped: tuple[Skip, ...]
     usage: Usage
+    queued_s: float
     duration_s: float
     first_token_s: float | None
 
@@ -43,6 +63,7 @@ def log_line(event: RequestEvent) -> str:
             "request_id": event.request_id,
             "service": event.service,
             "alias": event.alias,
+            "operation": event.operation,
             "stream": event.stream,
             "route": event.route,
             "result": event.result,
@@ -54,18 +75,25 @@ def log_line(event: RequestEvent) -> str:
                 {
                     "provider": a.provider,
                     "error": str(a.error.type) if a.error else None,
-                    "duration_s": round(a.duration_s, 4),
-                    "first_token_s": round(a.first_token_s, 4) if a.first_token_s is not None else None,
+                    "duration_s": _rounded(a.duration_s),
+                    "first_token_s": _rounded(a.first_token_s),
+                    **({"repair": True} if a.repair else {}),
+                    **({"dropped": a.dropped} if a.dropped else {}),
                 }
                 for a in event.attempts
             ],
             "skipped": [{"provider": s.provider, "reason": s.reason} for s in event.skipped],
             "prompt_tokens": event.usage.prompt_tokens,
             "completion_tokens": event.usage.completion_tokens,
-            "duration_s": round(event.duration_s, 4),
-            "first_token_s": round(event.first_token_s, 4) if event.first_token_s is not None else None,
+            "queued_s": _rounded(event.queued_s),
+            "duration_s": _rounded(event.duration_s),
+            "first_token_s": _rounded(event.first_token_s),
         }
     )
+
+
+def _rounded(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds, 4)
 
 
 def log_to(logger: logging.Logger) -> Hook:

@@ -10,34 +10,76 @@ from dataclasses import dataclass, field
 
 from services.llm.errors import (
     AllProvidersFailed,
+    BusyError,
     CallerError,
     DeadError,
     DeadlineExceeded,
     ErrorType,
     LLMError,
 )
-from services.llm.hooks import RequestEvent
+from services.llm.hooks import Operation, RequestEvent, Result
+from services.llm.limits import Slot
 from services.llm.link import Link
 from services.llm.routing import Route
-from services.llm.types import Answer, Attempt, ChatRequest, Completion, Finish, Outcome, Provenance, Skip, Usage
+from services.llm.spaces import EmbedRequest
+from services.llm.types import (
+    Answer,
+    Attempt,
+    ChatRequest,
+    Completion,
+    Finish,
+    Outcome,
+    Priority,
+    Provenance,
+    Skip,
+    Usage,
+)
 
 
 @dataclass(slots=True)
 class Try:
-    """The attempt that is under way."""
+    """The attempt that is under way. Clock readings in seconds."""
 
     link: Link
     started: float
+    repair: bool = False
+    dropped: tuple[str, ...] = ()
     first_token: float | None = None
     last_token: float | None = None
+    longest_gap_s: float | None = None
+    usage: Usage | None = None
     error: LLMError | None = None
+
+    def token(self, now: float) -> None:
+        """Something was generated."""
+        if self.last_token is not None:
+            self.longest_gap_s = max(self.longest_gap_s or 0.0, now - self.last_token)
+        self.last_token = now
+
+    def attempt(self, model: str, error: LLMError | None, now: float) -> Attempt:
+        """What stays of it when it has ended."""
+        return Attempt(
+            provider=self.link.name,
+            model=model,
+            error=error,
+            duration_s=now - self.started,
+            first_token_s=self.first_token - self.started if self.first_token is not None else None,
+            longest_gap_s=self.longest_gap_s,
+            usage=self.usage,
+            repair=self.repair,
+            dropped=self.dropped,
+        )
 
 
 @dataclass(slots=True)
 class Run:
     """Everything that one request has gone through so far. `clock` in seconds, monotonic."""
 
-    request: ChatRequest
+    service: str
+    alias: str
+    operation: Operation
+    deadline_s: float
+    priority: Priority
     route: Route
     stream: bool
     clock: Callable[[], float]
@@ -46,24 +88,45 @@ class Run:
     attempts: list[Attempt] = field(default_factory=list)
     skipped: list[Skip] = field(default_factory=list)
     causes: list[LLMError] = field(default_factory=list)
+    queued_s: float = 0.0
     first_token: float | None = None
     text: list[str] = field(default_factory=list)
 
     @classmethod
-    def begin(cls, request: ChatRequest, route: Route, *, stream: bool, clock: Callable[[], float]) -> Run:
+    def begin(
+        cls,
+        request: ChatRequest | EmbedRequest,
+        service: str,
+        route: Route,
+        *,
+        stream: bool,
+        clock: Callable[[], float],
+    ) -> Run:
+        operation = Operation.CHAT if isinstance(request, ChatRequest) else Operation.EMBEDDINGS
         request_id = request.request_id or uuid.uuid4().hex
-        return cls(request, route, stream, clock, clock(), request_id)
+        return cls(
+            service=service,
+            alias=request.alias,
+            operation=operation,
+            deadline_s=request.deadline_s,
+            priority=request.priority,
+            route=route,
+            stream=stream,
+            clock=clock,
+            started=clock(),
+            request_id=request_id,
+        )
 
     def remaining(self) -> float:
         """Seconds left of the one deadline. Raises `DeadlineExceeded` when none are."""
-        left = self.started + self.request.deadline_s - self.clock()
+        left = self.started + self.deadline_s - self.clock()
         if left <= 0:
             raise self.out_of_time()
         return left
 
     def out_of_time(self, provider: str = "") -> DeadlineExceeded:
         tried = ", ".join(a.provider for a in self.attempts) or "nobody"
-        return DeadlineExceeded(f"{self.request.deadline_s:g} s are up; tried: {tried}", provider=provider)
+        return DeadlineExceeded(f"{self.deadline_s:g} s are up; tried: {tried}", provider=provider)
 
     def skip(self, link: Link, cause: LLMError) -> None:
         """Note a provider that was not tried."""
@@ -71,15 +134,16 @@ class Run:
         self.causes.append(cause)
 
     @contextlib.asynccontextmanager
-    async def attempt(self, link: Link) -> AsyncIterator[Try]:
+    async def attempt(
+        self, link: Link, slot: Slot, *, dropped: tuple[str, ...] = (), repair: bool = False
+    ) -> AsyncIterator[Try]:
         """Record how one attempt ended. An error after which the next provider may try is kept, others pass."""
-        current = Try(link, self.clock())
+        current = Try(link, self.clock(), repair, dropped)
         try:
             yield current
         except LLMError as exc:
             self._ended(current, exc)
-            if isinstance(exc, DeadError):
-                link.breaker.failed(exc)
+            _blame(link, slot, exc)
             self.causes.append(exc)
             if isinstance(exc, (CallerError, DeadlineExceeded)):
                 raise
@@ -93,7 +157,7 @@ class Run:
     def token(self, current: Try, text: str) -> None:
         """Some content has come."""
         now = self.clock()
-        current.last_token = now
+        current.token(now)
         if current.first_token is None:
             current.first_token = now
         if self.first_token is None:
@@ -112,6 +176,8 @@ class Run:
             provenance=self.provenance(link),
             duration_s=self.clock() - self.started,
             first_token_s=self.first_token - self.started if self.first_token is not None else None,
+            tool_calls=completion.tool_calls,
+            thinking=completion.thinking,
         )
 
     def broken_answer(self, link: Link) -> Answer:
@@ -123,44 +189,45 @@ class Run:
             request_id=self.request_id,
             provider=link.name,
             engine=link.provider.engine,
-            model=link.provider.model(self.request.alias),
+            model=link.provider.model(self.alias),
             attempts=tuple(self.attempts),
             skipped=tuple(self.skipped),
             fallback_reason=None if link.name == self.route.chain[0] else self._why_not_the_first(),
         )
 
-    def event(self, *, answer: Answer | None, outcome: Outcome | None, error: BaseException | None) -> RequestEvent:
+    def event(
+        self,
+        *,
+        provenance: Provenance | None,
+        usage: Usage | None,
+        outcome: Outcome | None,
+        error: BaseException | None,
+    ) -> RequestEvent:
         """The one event of this request, made when it has ended."""
         return RequestEvent(
             request_id=self.request_id,
-            service=self.request.service,
-            alias=self.request.alias,
+            service=self.service,
+            alias=self.alias,
+            operation=self.operation,
             stream=self.stream,
             route=self.route.reason,
             chain=self.route.chain,
             result=_result(outcome, error),
-            provider=answer.provenance.provider if answer else (self.attempts[-1].provider if self.attempts else ""),
-            fallback_reason=answer.provenance.fallback_reason if answer else None,
+            provider=provenance.provider if provenance else (self.attempts[-1].provider if self.attempts else ""),
+            fallback_reason=provenance.fallback_reason if provenance else None,
             outcome=outcome,
             error_type=_error_type(error),
             attempts=tuple(self.attempts),
             skipped=tuple(self.skipped),
-            usage=answer.usage if answer else Usage(),
+            usage=usage or Usage(),
+            queued_s=self.queued_s,
             duration_s=self.clock() - self.started,
             first_token_s=self.first_token - self.started if self.first_token is not None else None,
         )
 
     def _ended(self, current: Try, error: LLMError | None) -> None:
         current.error = error
-        self.attempts.append(
-            Attempt(
-                provider=current.link.name,
-                model=current.link.provider.model(self.request.alias),
-                error=error,
-                duration_s=self.clock() - current.started,
-                first_token_s=current.first_token - current.started if current.first_token is not None else None,
-            )
-        )
+        self.attempts.append(current.attempt(current.link.provider.model(self.alias), error, self.clock()))
 
     def _why_not_the_first(self) -> str:
         first = self.route.chain[0]
@@ -173,18 +240,26 @@ class Run:
         return str(ErrorType.OTHER)
 
 
-def _result(outcome: Outcome | None, error: BaseException | None) -> str:
+def _blame(link: Link, slot: Slot, error: LLMError) -> None:
+    """Tell the guards: the breaker of illness, the limit of having asked too much."""
+    if isinstance(error, DeadError):
+        link.breaker.failed(error)
+    if isinstance(error, BusyError) or error.type is ErrorType.TIMEOUT_FIRST_TOKEN:
+        slot.dropped()
+
+
+def _result(outcome: Outcome | None, error: BaseException | None) -> Result:
     match error:
         case None:
-            return "ok"
+            return Result.OK
         case asyncio.CancelledError() | GeneratorExit():
-            return "cancelled"
+            return Result.CANCELLED
         case LLMError() if outcome is Outcome.PARTIAL:
-            return "partial"
+            return Result.PARTIAL
         case LLMError(type=ErrorType.SHED):
-            return "shed"
+            return Result.SHED
         case _:
-            return "error"
+            return Result.ERROR
 
 
 def _error_type(error: BaseException | None) -> str:

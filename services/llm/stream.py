@@ -5,15 +5,30 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncGenerator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from services.llm.chain import Chain
 from services.llm.documents import check_completion
 from services.llm.errors import DeadError, ErrorType, LLMError, PartialError
+from services.llm.limits import Slot
 from services.llm.link import Link
+from services.llm.patience import size_of
 from services.llm.run import Run, Try
-from services.llm.types import Chunk, Completion, End, Finish, Outcome, Rescue, Restarted, StreamEvent, Token, Usage
-from services.settings import Limits
+from services.llm.types import (
+    ChatRequest,
+    Chunk,
+    Completion,
+    Continued,
+    End,
+    Finish,
+    Outcome,
+    Rescue,
+    Restarted,
+    StreamEvent,
+    Token,
+    ToolCall,
+    Usage,
+)
 
 
 @dataclass(slots=True)
@@ -22,30 +37,44 @@ class Collected:
 
     provider: str
     texts: list[str] = field(default_factory=list)
+    thoughts: list[str] = field(default_factory=list)
+    tool_calls: tuple[ToolCall, ...] = ()
     finish: Finish | None = None
     usage: Usage = field(default_factory=Usage)
 
     def take(self, chunk: Chunk) -> None:
-        self.texts.append(chunk.text)
+        if chunk.text:
+            self.texts.append(chunk.text)
+        if chunk.thinking:
+            self.thoughts.append(chunk.thinking)
+        self.tool_calls = chunk.tool_calls or self.tool_calls
         self.finish = chunk.finish or self.finish
         self.usage = chunk.usage or self.usage
 
-    def completion(self) -> Completion:
-        """The whole answer. Raises `DeadError` where the stream ended without saying why: it was cut."""
+    def completion(self, before: str = "") -> Completion:
+        """The whole answer behind `before`. Raises `DeadError` where the stream ended without saying why."""
         if self.finish is None:
             raise DeadError("the stream ended without a finish reason", provider=self.provider, type=ErrorType.CUT)
-        return Completion(text="".join(self.texts), finish=self.finish, usage=self.usage)
+        return Completion(
+            text=before + "".join(self.texts),
+            finish=self.finish,
+            usage=self.usage,
+            tool_calls=self.tool_calls,
+            thinking="".join(self.thoughts),
+        )
 
 
 class Relay:
     """One stream's way through the chain. `seen` is the link whose tokens the reader has."""
 
-    def __init__(self, run: Run, chain: Chain, limits: Limits) -> None:
+    def __init__(self, run: Run, request: ChatRequest, chain: Chain, *, stall_s: float) -> None:
         self._run = run
+        self._request = request
         self._chain = chain
-        self._limits = limits
+        self._stall_s = stall_s
         self._seen: Link | None = None
-        self._restarted = False
+        self._kept = ""
+        self._rescued = False
 
     async def events(self) -> AsyncGenerator[StreamEvent, None]:
         """Tokens and always an `End`; raises `LLMError` only while the reader has seen nothing."""
@@ -62,64 +91,118 @@ class Relay:
             yield self._partial(self._seen, exc)
 
     async def _tries(self) -> AsyncGenerator[StreamEvent, None]:
-        run = self._run
-        for link, followed in self._chain.usable(run, await self._chain.eligible(run)):
-            async with self._chain.permit(run, link, followed=followed) as permitted:
-                if not permitted:
+        run, chain = self._run, self._chain
+        for link, followed in chain.usable(run, await chain.eligible(run, self._request)):
+            request = await self._request_for(link)
+            if request is None:
+                continue
+            async with chain.permit(run, link, followed=followed) as slot:
+                if slot is None:
                     continue
                 collected = Collected(link.name)
-                async with run.attempt(link) as current:
-                    async with contextlib.aclosing(self._tokens(link, current, collected, followed)) as events:
+                async with run.attempt(link, slot, dropped=link.provider.dropped(request)) as current:
+                    async with contextlib.aclosing(self._tokens(link, current, collected, request, followed)) as events:
                         async for event in events:
                             yield event
-                    check_completion(run.request, collected.completion(), provider=link.name)
+                    completion = collected.completion(before=self._kept)
+                    current.usage = completion.usage
+                    check_completion(self._request, completion, provider=link.name)
                 if current.error is None:
-                    outcome = Outcome.RESCUED if self._restarted else Outcome.COMPLETE
-                    yield End(outcome=outcome, answer=run.answer(link, collected.completion()))
+                    self._learn(link, current, request, slot)
+                    outcome = Outcome.RESCUED if self._rescued else Outcome.COMPLETE
+                    yield End(outcome=outcome, answer=run.answer(link, completion))
                     return
-                if current.first_token is not None and run.request.rescue is not Rescue.RESTART:
+                if self._seen is not None and self._request.rescue is Rescue.NONE:
                     yield self._partial(link, current.error)
                     return
 
+    async def _request_for(self, link: Link) -> ChatRequest | None:
+        """What to ask `link`: the request, or its continuation where the reader has a beginning; None: not this one."""
+        if self._seen is None or self._request.rescue is not Rescue.CONTINUE:
+            return self._request
+        if self._rescued:
+            return None  # one continuation, no more
+        run, request = self._run, self._request
+        left = max(1, request.sampling.max_tokens - len(run.text))
+        continuation = replace(
+            request,
+            prefill=request.prefill + "".join(run.text),
+            sampling=replace(request.sampling, max_tokens=left),
+        )
+        refusal = await self._chain.refusal(run, continuation, link)
+        if refusal is not None:
+            run.skip(link, refusal)
+            return None
+        return continuation
+
     async def _tokens(
-        self, link: Link, current: Try, collected: Collected, followed: bool
+        self, link: Link, current: Try, collected: Collected, request: ChatRequest, followed: bool
     ) -> AsyncGenerator[StreamEvent, None]:
-        """One provider's content as events; the first token of a later provider voids what came before."""
-        async with contextlib.aclosing(link.provider.stream(self._run.request)) as chunks:
-            while (chunk := await self._next(chunks, link, current, followed)) is not None:
+        """One provider's content as events; what a later provider's first token does to the earlier ones is said."""
+        limit_s = await self._first_token_limit_s(link, request, followed)
+        async with contextlib.aclosing(link.provider.stream(request)) as chunks:
+            while (chunk := await self._next(chunks, link, current, limit_s, request)) is not None:
                 collected.take(chunk)
                 if not chunk.text:
+                    if chunk.at_work:
+                        current.token(self._run.clock())
                     continue
-                if self._seen is not None and self._seen is not link:
-                    self._restarted = True
-                    self._run.text.clear()
-                    yield Restarted(provider=link.name, reason=str(self._run.causes[-1].type))
-                self._seen = link
+                if self._seen is not link:
+                    if self._seen is not None:
+                        yield self._rescue(link)
+                    self._seen = link
                 self._run.token(current, chunk.text)
                 yield Token(text=chunk.text)
 
+    def _rescue(self, link: Link) -> StreamEvent:
+        self._rescued = True
+        reason = str(self._run.causes[-1].type)
+        if self._request.rescue is Rescue.CONTINUE:
+            self._kept = "".join(self._run.text)
+            return Continued(provider=link.name, reason=reason)
+        self._run.text.clear()
+        return Restarted(provider=link.name, reason=reason)
+
+    async def _first_token_limit_s(self, link: Link, request: ChatRequest, followed: bool) -> float | None:
+        """Seconds; None where nobody stands behind, so that only the request's own deadline counts."""
+        if not followed:
+            return None
+        room_s = self._chain.share_of_time(self._run, followed=True)
+        return await link.first_token_limit_s(size_of(request, stream=True), room_s=room_s)
+
     async def _next(
-        self, chunks: AsyncGenerator[Chunk, None], link: Link, current: Try, followed: bool
+        self,
+        chunks: AsyncGenerator[Chunk, None],
+        link: Link,
+        current: Try,
+        limit_s: float | None,
+        request: ChatRequest,
     ) -> Chunk | None:
         """The next frame, or None at the end. Frames without content do not extend the time to the next token."""
-        until, type = self._patience(current, followed)
+        run = self._run
+        left_s = run.remaining()
+        if current.last_token is not None:
+            wait_s = current.last_token + self._stall_s - run.clock()
+        elif limit_s is not None:
+            wait_s = current.started + limit_s - run.clock()
+        else:
+            wait_s = left_s
         try:
-            async with asyncio.timeout(until - self._run.clock()):
+            async with asyncio.timeout(min(wait_s, left_s)):
                 return await anext(chunks, None)
         except TimeoutError as exc:
-            self._run.remaining()
-            raise DeadError("silent for too long", provider=link.name, type=type) from exc
+            if left_s <= wait_s:
+                raise run.out_of_time(link.name) from exc
+            if current.last_token is not None:
+                raise DeadError("silent for too long", provider=link.name, type=ErrorType.TIMEOUT_STALL) from exc
+            raise link.silent(size_of(request, stream=True), run.clock() - current.started) from exc
 
-    def _patience(self, current: Try, followed: bool) -> tuple[float, ErrorType]:
-        """When to give up on the next token: the request's end, or sooner while somebody stands behind."""
-        run = self._run
-        end = run.clock() + run.remaining()
-        if current.last_token is not None:
-            return min(end, current.last_token + self._limits.stall_s), ErrorType.TIMEOUT_STALL
-        if not followed:
-            return end, ErrorType.TIMEOUT_FIRST_TOKEN
-        share = current.started + self._chain.share_of_time(run, followed=True)
-        return min(end, current.started + self._limits.first_token_s, share), ErrorType.TIMEOUT_FIRST_TOKEN
+    def _learn(self, link: Link, current: Try, request: ChatRequest, slot: Slot) -> None:
+        if current.first_token is not None:
+            size = size_of(request, stream=True)
+            seconds = current.first_token - current.started
+            link.patience.took(size, seconds)
+            slot.answered(("first token", size), seconds)
 
     def _partial(self, link: Link, error: LLMError) -> End:
         partial = PartialError(error.detail, text="".join(self._run.text), provider=link.name, type=error.type)

@@ -10,7 +10,10 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from services.llm.errors import ErrorType
-from services.llm.metrics import ATTEMPTS, METRICS, RESULTS
+from services.llm.hooks import Operation, Result
+from services.llm.measures import METRICS
+from services.llm.metrics import ATTEMPTS, SHED_REASONS
+from services.llm.types import Outcome
 from services.settings import SERVICES, load
 from tests.house.sources import ROOT
 
@@ -46,7 +49,7 @@ def test_the_labels_are_those_of_the_code(definition: object) -> None:
     assert documented()[definition.name] == (definition.kind, definition.labels)  # type: ignore[attr-defined]
 
 
-@pytest.mark.parametrize("value", [*RESULTS, *ATTEMPTS, *ErrorType], ids=str)
+@pytest.mark.parametrize("value", [*Result, *Outcome, *Operation, *ATTEMPTS, *SHED_REASONS, *ErrorType], ids=str)
 def test_every_value_of_a_closed_label_is_explained(value: str) -> None:
     assert f"`{value}`" in PAGE.read_text(encoding="utf-8")
 

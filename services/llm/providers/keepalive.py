@@ -38,6 +38,7 @@ class Replaying(httpx.AsyncBaseTransport):
 
     def __init__(self, inner: httpx.AsyncBaseTransport) -> None:
         self._inner = inner
+        self.replays = 0
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """As the transport inside; tried once more where a kept connection was gone."""
@@ -47,6 +48,7 @@ class Replaying(httpx.AsyncBaseTransport):
         except (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError):
             if not trace.was_stale:
                 raise
+            self.replays += 1
             return await self._inner.handle_async_request(request)
 
     async def aclose(self) -> None:
@@ -58,6 +60,7 @@ class Replaying2(httpx2.AsyncBaseTransport):
 
     def __init__(self, inner: httpx2.AsyncBaseTransport) -> None:
         self._inner = inner
+        self.replays = 0
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         """As the transport inside; tried once more where a kept connection was gone."""
@@ -67,6 +70,7 @@ class Replaying2(httpx2.AsyncBaseTransport):
         except (httpx2.RemoteProtocolError, httpx2.ReadError, httpx2.WriteError):
             if not trace.was_stale:
                 raise
+            self.replays += 1
             return await self._inner.handle_async_request(request)
 
     async def aclose(self) -> None:

@@ -9,15 +9,15 @@ from typing import Any
 import httpx
 import ollama
 
-from services.llm.errors import CallerError, ContextTooLong, DeadError, ErrorType, LLMError, from_status
+from services.llm.errors import CallerError, ConfigError, ContextTooLong, DeadError, ErrorType, LLMError, from_status
 from services.llm.mapping import finish_of, ollama_arguments, refusal
 from services.llm.providers.keepalive import Replaying
 from services.llm.registry import Model
 from services.llm.spaces import EmbedRequest, Vectors
 from services.llm.types import ChatRequest, Chunk, Completion, Finish, ToolCall, Usage
 
-BAD_SCHEMA = "invalid JSON schema in format"
-"""Ollama answers 500 with these words to a schema that it cannot use: the caller's mistake, not its illness."""
+CALLERS = ("invalid JSON schema in format", "invalid format:", "invalid option provided", 'option "')
+"""How Ollama begins what it says, with 500 or inside a stream, to a request that it cannot use: not its illness."""
 
 TOO_LONG = ("exceeds maximum context length", "exceeds the context length", "exceeds the available context size")
 """What Ollama says, with 400 or 500, to a text that it was told not to cut."""
@@ -35,6 +35,8 @@ FOREIGN = (
     ValueError,
     AttributeError,  # the SDK asks any JSON for `.get`
     TypeError,
+    LookupError,
+    RecursionError,
 )
 """What the SDK and its HTTP library raise; `translate` has a row for each."""
 
@@ -58,7 +60,13 @@ class Ollama:
         timeout = httpx.Timeout(None, connect=connect_s)
         pool = httpx.Limits(max_connections=None, max_keepalive_connections=64, keepalive_expiry=KEPT_FOR_S)
         inner = transport or httpx.AsyncHTTPTransport(limits=pool, trust_env=False)
-        self._sdk = ollama.AsyncClient(host=url, timeout=timeout, trust_env=False, transport=Replaying(inner))
+        self._transport = Replaying(inner)
+        self._sdk = ollama.AsyncClient(host=url, timeout=timeout, trust_env=False, transport=self._transport)
+
+    @property
+    def replays(self) -> int:
+        """Requests sent a second time, because a kept connection was gone."""
+        return self._transport.replays
 
     def model(self, alias: str) -> str:
         return self._models[alias].names[self.engine]
@@ -104,6 +112,11 @@ class Ollama:
                 async for frame in frames:
                     calls += _calls(frame, after=len(calls))
                     yield self._chunk(frame, calls)
+
+    def embeds(self, alias: str) -> bool:
+        """Whether the alias names a model here that embeds."""
+        model = self._models[alias]
+        return model.space is not None and self.engine in model.names
 
     async def embed(self, request: EmbedRequest) -> Vectors:
         """One vector per text, by `/api/embed`: the older `/api/embeddings` does not normalise. Raises `LLMError`."""
@@ -152,24 +165,43 @@ class Ollama:
 def translate(exc: Exception, *, provider: str) -> LLMError:
     """The one table from the ollama SDK's and its HTTP library's exceptions to ours."""
     match exc:
-        case ollama.ResponseError(status_code=-1):  # an `error` line inside a stream that began with 200
-            return DeadError(exc.error, provider=provider, type=ErrorType.HTTP_5XX)
-        case ollama.ResponseError(status_code=500) if BAD_SCHEMA in exc.error:
-            return CallerError(exc.error, provider=provider, status=500, type=ErrorType.HTTP_4XX)
-        case ollama.ResponseError() if any(words in exc.error for words in TOO_LONG):
-            return ContextTooLong(exc.error, provider=provider, status=exc.status_code)
         case ollama.ResponseError():
-            return from_status(exc.status_code, exc.error, provider=provider)
+            return _said_no(exc, provider)
         case ConnectionError() | httpx.ConnectError():
             return DeadError(f"cannot connect: {exc}", provider=provider, type=ErrorType.CONNECT)
         case httpx.TimeoutException():
             return DeadError(f"{type(exc).__name__}: {exc}", provider=provider, type=ErrorType.TIMEOUT_CONNECT)
         case httpx.TransportError() | httpx.StreamError():
             return DeadError(f"{type(exc).__name__}: {exc}", provider=provider, type=ErrorType.CUT)
-        case httpx.InvalidURL() | httpx.HTTPError() | ValueError() | AttributeError() | TypeError():
+        case httpx.InvalidURL() | httpx.HTTPError():
             return DeadError(f"{type(exc).__name__}: {exc}", provider=provider, type=ErrorType.BAD_RESPONSE)
+        case ValueError() | AttributeError() | TypeError() | LookupError() | RecursionError():
+            return DeadError(f"{type(exc).__name__}: {exc}", provider=provider, type=ErrorType.BAD_RESPONSE)
+        case ollama.RequestError():
+            return CallerError(f"refused by the SDK: {exc}", provider=provider)
         case _:
             return CallerError(f"{type(exc).__name__}: {exc}", provider=provider)
+
+
+def _said_no(exc: ollama.ResponseError, provider: str) -> LLMError:
+    """What an error says comes before its status: inside a stream that began with 200 it has none (-1)."""
+    said, status = str(exc.error), exc.status_code if exc.status_code > 0 else None
+    if any(words in said for words in TOO_LONG):
+        return ContextTooLong(said, provider=provider, status=status)
+    if status in (None, 500) and said.startswith(CALLERS):
+        return CallerError(said, provider=provider, status=status, type=ErrorType.HTTP_4XX)
+    if status is None:
+        return DeadError(said, provider=provider, type=ErrorType.HTTP_5XX)
+    if status == 404 and "model" not in said:  # the web framework's: a path, not a model
+        return ConfigError(f"no such path: {said}", provider=provider, status=status, type=ErrorType.HTTP_4XX)
+    return from_status(status, said, provider=provider, retry_after_s=_retry_after(exc))
+
+
+def _retry_after(exc: ollama.ResponseError) -> float | None:
+    """Seconds. The SDK keeps the answer's headers only in what it was handling when it raised."""
+    cause = exc.__context__
+    text = cause.response.headers.get("retry-after", "") if isinstance(cause, httpx.HTTPStatusError) else ""
+    return float(text) if text.isascii() and text.isdigit() else None
 
 
 def _usage(frame: ollama.ChatResponse) -> Usage:

@@ -13,17 +13,14 @@ from typing import Any
 import httpx2
 import openai
 
-from services.llm.errors import CallerError, ContextTooLong, DeadError, ErrorType, LLMError, from_status
+from services.llm.errors import CallerError, DeadError, ErrorType, LLMError
 from services.llm.mapping import openai_arguments, refusal
 from services.llm.providers.keepalive import Replaying2
-from services.llm.providers.openai_wire import DONE, FrameReader, completion_of, vectors_of
+from services.llm.providers.openai_wire import DONE, FrameReader, completion_of, error_of, vectors_of
 from services.llm.providers.sse import data_of
 from services.llm.registry import Model
 from services.llm.spaces import EmbedRequest, Vectors
 from services.llm.types import ChatRequest, Chunk, Completion, Message
-
-PROMPT_TOO_LONG_PARAM = "input_tokens"
-"""vLLM's `error.param` when the prompt does not fit (recorded from 0.32)."""
 
 FOREIGN = (
     openai.OpenAIError,
@@ -31,7 +28,10 @@ FOREIGN = (
     httpx2.InvalidURL,
     httpx2.StreamError,
     ValueError,
-    KeyError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    RecursionError,
 )
 """What the SDK and its HTTP library raise; `translate` has a row for each."""
 
@@ -64,7 +64,8 @@ class OpenAICompat:
         timeout = httpx2.Timeout(None, connect=connect_s)
         pool = httpx2.Limits(max_connections=None, max_keepalive_connections=64, keepalive_expiry=KEPT_FOR_S)
         inner = transport or httpx2.AsyncHTTPTransport(limits=pool, trust_env=False)
-        self._http = httpx2.AsyncClient(timeout=timeout, trust_env=False, transport=Replaying2(inner))
+        self._transport = Replaying2(inner)
+        self._http = httpx2.AsyncClient(timeout=timeout, trust_env=False, transport=self._transport)
         self._sdk = openai.AsyncOpenAI(
             base_url=f"{url}/v1",
             api_key=api_key or "none",
@@ -72,6 +73,11 @@ class OpenAICompat:
             timeout=timeout,
             http_client=self._http,
         )
+
+    @property
+    def replays(self) -> int:
+        """Requests sent a second time, because a kept connection was gone."""
+        return self._transport.replays
 
     def model(self, alias: str) -> str:
         return self._models[alias].names[self.engine]
@@ -114,6 +120,11 @@ class OpenAICompat:
                         return
                     yield frames.chunk(data)
 
+    def embeds(self, alias: str) -> bool:
+        """Whether the alias names a model here that embeds."""
+        model = self._models[alias]
+        return model.space is not None and self.engine in model.names
+
     async def embed(self, request: EmbedRequest) -> Vectors:
         """One vector per text. Raises `LLMError`."""
         body = {"model": self.model(request.alias), "input": list(request.texts), "encoding_format": "float"}
@@ -130,7 +141,8 @@ class OpenAICompat:
         with self._translated():
             answer = await self._http.post(f"{self._url}/tokenize", json=body, headers=self._sdk.auth_headers)
             if answer.status_code != 200:
-                raise from_status(answer.status_code, answer.text[:200], provider=self.name)
+                said = answer.json()
+                raise error_of(answer.status_code, said.get("error", said), provider=self.name)
             return int(answer.json()["count"])
 
     async def aclose(self) -> None:
@@ -166,22 +178,23 @@ def translate(exc: Exception, *, provider: str) -> LLMError:
             return DeadError(exc.message, provider=provider, type=ErrorType.HTTP_5XX)
         case httpx2.TransportError() | httpx2.StreamError():
             return DeadError(_cause(exc), provider=provider, type=ErrorType.CUT)
-        case httpx2.InvalidURL() | httpx2.HTTPError() | ValueError() | KeyError():
+        case httpx2.InvalidURL() | httpx2.HTTPError():
+            return DeadError(_cause(exc), provider=provider, type=ErrorType.BAD_RESPONSE)
+        case ValueError() | LookupError() | TypeError() | AttributeError() | RecursionError():
             return DeadError(_cause(exc), provider=provider, type=ErrorType.BAD_RESPONSE)
         case _:
             return CallerError(f"{type(exc).__name__}: {exc}", provider=provider)
 
 
 def _status_error(exc: openai.APIStatusError, provider: str) -> LLMError:
-    body: Any = exc.body if isinstance(exc.body, dict) else {}
-    if exc.status_code == 400 and body.get("param") == PROMPT_TOO_LONG_PARAM:
-        return ContextTooLong(str(body.get("message", exc.message)), provider=provider, status=400)
-    detail = str(body.get("message") or exc.message)
-    return from_status(exc.status_code, detail, provider=provider, retry_after_s=_retry_after(exc))
+    return error_of(
+        exc.status_code, exc.body, provider=provider, detail=exc.message, retry_after_s=_retry_after(exc.response)
+    )
 
 
-def _retry_after(exc: openai.APIStatusError) -> float | None:
-    text = exc.response.headers.get("retry-after", "")
+def _retry_after(response: httpx2.Response) -> float | None:
+    """Seconds; None where there is no such header or it holds a date."""
+    text = response.headers.get("retry-after", "")
     return float(text) if text.isascii() and text.isdigit() else None
 
 

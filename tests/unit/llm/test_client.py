@@ -226,7 +226,12 @@ async def test_attempts_metric_equals_what_the_engines_saw(make_rig: MakeRig) ->
 
         assert count("llm_attempts_total", {**labels, "error_type": "none"}) == 2
         assert count("llm_attempts_total", {**labels, "error_type": "http_5xx"}) == 1
-        assert count("llm_requests_total", {"service": "notes", "provider": "ollama", "result": "ok"}) == 1
+        assert (
+            count(
+                "llm_requests_total", {"service": "notes", "provider": "ollama", "operation": "chat", "outcome": "ok"}
+            )
+            == 1
+        )
         moved = {"service": "notes", "from": "vllm", "to": "ollama", "reason": "http_5xx"}
         assert count("llm_fallbacks_total", moved) == 1
     assert rig.client.status()["fallbacks_5m"] == 1

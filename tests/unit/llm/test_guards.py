@@ -9,7 +9,6 @@ import pytest
 
 from services.llm.breaker import SOFT_FAILURES, Breaker, State
 from services.llm.errors import BusyError, DeadError, DeadlineExceeded, ErrorType
-from services.llm.limits import Limit
 
 CUT = DeadError("cut", type=ErrorType.CUT)
 
@@ -56,51 +55,3 @@ def test_closes_when_it_answers() -> None:
     breaker.answered()
 
     assert changes == [State.OPEN, State.CLOSED]
-
-
-async def test_limit_queues_then_sheds() -> None:
-    """One runs, one waits, the third is told when to come back; the slot is handed on."""
-    limit = Limit(provider="ollama", max_in_flight=1, max_queued=1)
-    async with limit.permit(1):
-        waiting = asyncio.create_task(_hold(limit))
-        await asyncio.sleep(0)
-        assert (limit.in_flight, limit.queued) == (1, 1)
-        with pytest.raises(BusyError) as caught:
-            async with limit.permit(1):
-                pass
-    await waiting
-
-    assert caught.value.retry_after_s
-    assert (limit.in_flight, limit.queued) == (0, 0)
-
-
-async def test_waiting_ends_with_the_time(full_limit: Limit) -> None:
-    """Who waits too long is shed and leaves the queue."""
-    with pytest.raises(BusyError, match="no slot"):
-        async with full_limit.permit(0.01):
-            pass
-
-    assert full_limit.queued == 0
-
-
-async def test_cancelled_waiter_leaves_the_queue(full_limit: Limit) -> None:
-    """A caller who leaves while waiting frees its place."""
-    task = asyncio.create_task(_hold(full_limit))
-    await asyncio.sleep(0)
-    task.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await task
-
-    assert full_limit.queued == 0
-
-
-@pytest.fixture
-async def full_limit() -> AsyncIterator[Limit]:
-    limit = Limit(provider="ollama", max_in_flight=1, max_queued=5)
-    async with limit.permit(1):
-        yield limit
-
-
-async def _hold(limit: Limit) -> None:
-    async with limit.permit(5):
-        pass

@@ -8,7 +8,8 @@ from prometheus_client import CollectorRegistry, generate_latest
 
 from services.llm.errors import ErrorType
 from services.llm.hooks import log_line
-from services.llm.metrics import METRICS, Metrics
+from services.llm.measures import METRICS
+from services.llm.metrics import Metrics
 from services.llm.types import Message, Role
 from tests.fakes.engine import Fault
 from tests.unit.llm.conftest import MakeRig, ask, read
@@ -17,7 +18,7 @@ from tests.unit.llm.conftest import MakeRig, ask, read
 def test_zeros_exist_before_the_first_request() -> None:
     """A ratio over errors has a value before the first error."""
     registry = CollectorRegistry()
-    Metrics(registry, service="rag", providers=["vllm", "ollama"])
+    Metrics(registry, service="rag", providers=["vllm", "ollama"], models=["m"])
     labels = {"service": "rag", "provider": "vllm", "attempt": "first"}
 
     for error in ErrorType:
@@ -28,7 +29,7 @@ def test_zeros_exist_before_the_first_request() -> None:
 def test_every_definition_is_exposed() -> None:
     """What is documented is what Prometheus gets."""
     registry = CollectorRegistry()
-    Metrics(registry, service="rag", providers=["vllm"])
+    Metrics(registry, service="rag", providers=["vllm"], models=["m"])
     page = generate_latest(registry).decode()
 
     assert [d.name for d in METRICS if f"# HELP {d.name} " not in page] == []
@@ -42,9 +43,9 @@ async def test_stream_times_are_observed(make_rig: MakeRig) -> None:
         count = rig.registry.get_sample_value
 
         served = {"service": "notes", "provider": "ollama"}
-        assert count("llm_time_to_first_token_seconds_count", served) == 1
-        assert count("llm_attempt_time_to_first_token_seconds_count", served) == 1
-        assert count("llm_tokens_total", {**served, "type": "output"}) == 3
+        assert count("llm_time_to_first_chunk_seconds_count", served) == 1
+        assert count("llm_attempt_time_to_first_chunk_seconds_count", served) == 1
+        assert count("llm_tokens_total", {**served, "model": "smollm2-135m", "type": "output"}) == 3
 
 
 async def test_log_line_tells_the_attempts_and_no_prompt(make_rig: MakeRig) -> None:

@@ -1,0 +1,165 @@
+"""The table of the client's metrics: names, labels, buckets and meaning. `docs/METRICS.md` describes each for people.
+
+Names, units and buckets follow `reference/observability.md` section 1.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+TTFC_BUCKETS = (0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10, 20, 40, 80, 160)
+"""vLLM's own time-to-first-token edges from 10 ms up, so that client and engine share a panel."""
+
+TPOT_BUCKETS = (0.0025, 0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1, 2.5)
+"""vLLM's time-per-output-token edges, and two below them for a fast GPU."""
+
+DURATION_BUCKETS = tuple(0.01 * 2**i for i in range(16))
+"""OpenTelemetry's client list, 10 ms doubling to 328 s."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Definition:
+    """One metric: `kind` is `counter`, `gauge` or `histogram`."""
+
+    name: str
+    kind: str
+    labels: tuple[str, ...]
+    help: str
+    buckets: tuple[float, ...] = ()
+
+
+METRICS = (
+    Definition(
+        name="llm_requests_total",
+        kind="counter",
+        labels=("service", "provider", "operation", "outcome"),
+        help="Requests of services by the provider that finally served them and how they ended",
+    ),
+    Definition(
+        name="llm_request_duration_seconds",
+        kind="histogram",
+        labels=("service", "provider", "operation"),
+        help="A request end to end, failed tries included",
+        buckets=DURATION_BUCKETS,
+    ),
+    Definition(
+        name="llm_time_to_first_chunk_seconds",
+        kind="histogram",
+        labels=("service", "provider"),
+        help="From the request to its first content token, failed tries included; streams only",
+        buckets=TTFC_BUCKETS,
+    ),
+    Definition(
+        name="llm_streams_total",
+        kind="counter",
+        labels=("service", "outcome"),
+        help="Streams that had begun, by how they ended for the reader",
+    ),
+    Definition(
+        name="llm_attempts_total",
+        kind="counter",
+        labels=("service", "provider", "attempt", "error_type"),
+        help="Tries at one provider, by whether it was asked first and how the try ended",
+    ),
+    Definition(
+        name="llm_attempt_duration_seconds",
+        kind="histogram",
+        labels=("service", "provider"),
+        help="One try at one provider that answered",
+        buckets=DURATION_BUCKETS,
+    ),
+    Definition(
+        name="llm_attempt_time_to_first_chunk_seconds",
+        kind="histogram",
+        labels=("service", "provider"),
+        help="From the start of a try to its first content token; streams only",
+        buckets=TTFC_BUCKETS,
+    ),
+    Definition(
+        name="llm_attempt_time_per_output_token_seconds",
+        kind="histogram",
+        labels=("service", "provider"),
+        help="Time behind the first token by the number of tokens behind it, once per streamed try",
+        buckets=TPOT_BUCKETS,
+    ),
+    Definition(
+        name="llm_attempt_longest_gap_seconds",
+        kind="histogram",
+        labels=("service", "provider"),
+        help="Longest silence between two tokens of a streamed try",
+        buckets=TTFC_BUCKETS,
+    ),
+    Definition(
+        name="llm_tokens_total",
+        kind="counter",
+        labels=("service", "provider", "model", "type"),
+        help="Tokens as the engines counted them; type is input or output",
+    ),
+    Definition(
+        name="llm_usage_missing_total",
+        kind="counter",
+        labels=("service", "provider"),
+        help="Tries that answered without saying how many tokens they took",
+    ),
+    Definition(
+        name="llm_fallbacks_total",
+        kind="counter",
+        labels=("service", "from", "to", "reason"),
+        help="Answers given by a later provider of the chain, with why the first did not",
+    ),
+    Definition(
+        name="llm_params_dropped_total",
+        kind="counter",
+        labels=("service", "provider", "param"),
+        help="Parameters of requests that the provider asked has no word for",
+    ),
+    Definition(
+        name="llm_breaker_open",
+        kind="gauge",
+        labels=("service", "provider"),
+        help="1 while the breaker keeps requests away from the provider",
+    ),
+    Definition(
+        name="llm_breaker_transitions_total",
+        kind="counter",
+        labels=("service", "provider", "to_state"),
+        help="Breaker state changes; shows a flapping engine between two scrapes",
+    ),
+    Definition(
+        name="llm_in_flight_requests",
+        kind="gauge",
+        labels=("service", "provider"),
+        help="Attempts under way",
+    ),
+    Definition(
+        name="llm_concurrency_limit",
+        kind="gauge",
+        labels=("service", "provider"),
+        help="Attempts that may be under way at a time, as the limit has found it",
+    ),
+    Definition(
+        name="llm_queue_depth",
+        kind="gauge",
+        labels=("service", "provider"),
+        help="Attempts that wait for their turn",
+    ),
+    Definition(
+        name="llm_queue_wait_seconds",
+        kind="histogram",
+        labels=("service",),
+        help="What a request has waited for its turns, all providers together",
+        buckets=TTFC_BUCKETS,
+    ),
+    Definition(
+        name="llm_shed_total",
+        kind="counter",
+        labels=("service", "reason"),
+        help="Attempts turned away: the queue was full, it would have taken too long, or the engine said so",
+    ),
+    Definition(
+        name="llm_retries_total",
+        kind="counter",
+        labels=("service", "provider"),
+        help="Requests sent a second time because a kept connection was gone before an answer began",
+    ),
+)
