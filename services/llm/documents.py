@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import functools
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import jsonschema
+import referencing
+import referencing.exceptions
+import referencing.jsonschema
 
 from services.llm.errors import ErrorType, PartialError
 from services.llm.types import ChatRequest, Completion, Finish, JSONSchema, ToolCall, ToolChoice
+
+NOTHING_ELSE: referencing.Registry[Any] = referencing.Registry()
+"""No schema but the one at hand; the validator's own registry would fetch what a `$ref` names from the network."""
 
 
 def schema_problem(schema: JSONSchema) -> str | None:
@@ -18,12 +25,39 @@ def schema_problem(schema: JSONSchema) -> str | None:
         jsonschema.Draft202012Validator.check_schema(dict(schema))
     except jsonschema.SchemaError as exc:
         return str(exc.message)
+    except RecursionError:
+        return "it is nested too deep"
+    return _dangling(schema)
+
+
+def _dangling(schema: JSONSchema) -> str | None:
+    """A reference that leads nowhere within the schema. Nothing is ever fetched for one."""
+    root = referencing.jsonschema.DRAFT202012.create_resource(dict(schema))
+    resolver = NOTHING_ELSE.with_resource("", root).resolver()
+    for reference in _references(schema):
+        try:
+            resolver.lookup(reference)
+        except referencing.exceptions.Unresolvable:
+            return f"$ref {reference!r} leads nowhere in it"
     return None
 
 
+def _references(part: Any) -> Iterator[str]:
+    if isinstance(part, dict):
+        if isinstance(part.get("$ref"), str):
+            yield part["$ref"]
+        part = list(part.values())
+    if isinstance(part, list):
+        for one in part:
+            yield from _references(one)
+
+
 def check_completion(request: ChatRequest, completion: Completion, *, provider: str) -> None:
-    """With a schema or tools only what is whole and fits is an answer. Raises `PartialError`: the next may try."""
-    problem = None
+    """Only what says something, and with a schema or tools is whole and fits, is an answer.
+
+    Raises `PartialError`: the next provider may try, and none is blamed for illness.
+    """
+    problem = _emptiness(request, completion)
     if request.tools:
         problem = _calls_problem(request, completion)
     if request.schema is not None and not completion.tool_calls and problem is None:
@@ -32,13 +66,21 @@ def check_completion(request: ChatRequest, completion: Completion, *, provider: 
         raise PartialError(problem, text=completion.text, provider=provider, type=ErrorType.BAD_RESPONSE)
 
 
+def _emptiness(request: ChatRequest, completion: Completion) -> str | None:
+    """Nothing at all is no answer, unless it may be one: behind a beginning, before a stop string, or declined."""
+    may_be_empty = request.prefill or request.sampling.stop or completion.finish is Finish.FILTERED
+    if completion.text or completion.tool_calls or may_be_empty:
+        return None
+    return "the answer is empty"
+
+
 def _document_problem(request: ChatRequest, completion: Completion) -> str | None:
     assert request.schema is not None
     if completion.finish is Finish.LENGTH:
         return f"the document was cut at max_tokens={request.sampling.max_tokens}"
     try:
-        document = json.loads(request.prefill + completion.text)
-    except ValueError as exc:
+        document = json.loads(completion.text, parse_constant=_no_constant)
+    except (ValueError, RecursionError) as exc:
         return f"the answer is not JSON: {exc}"
     misfit = _misfit(request.schema, document)
     return f"the answer does not fit the schema: {misfit}" if misfit else None
@@ -65,11 +107,18 @@ def _call_problem(call: ToolCall, schemas: dict[str, JSONSchema], wanted: str | 
     return f"the arguments of {call.name!r} do not fit: {misfit}" if misfit else None
 
 
+def _no_constant(name: str) -> Any:
+    raise ValueError(f"{name} is not JSON")
+
+
 def _misfit(schema: JSONSchema, document: Any) -> str | None:
-    error = jsonschema.exceptions.best_match(_validator(json.dumps(schema)).iter_errors(document))
+    try:
+        error = jsonschema.exceptions.best_match(_validator(json.dumps(schema)).iter_errors(document))
+    except RecursionError:
+        return "the schema goes round in circles"
     return str(error.message) if error else None
 
 
 @functools.lru_cache(maxsize=64)
 def _validator(schema: str) -> jsonschema.Draft202012Validator:
-    return jsonschema.Draft202012Validator(json.loads(schema))
+    return jsonschema.Draft202012Validator(json.loads(schema), registry=NOTHING_ELSE)

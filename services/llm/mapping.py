@@ -48,8 +48,17 @@ def check(request: ChatRequest) -> None:
     if request.schema is not None and (problem := schema_problem(request.schema)):
         found.append(f"schema is not a JSON schema: {problem}")
     found += _message_problems(request) + _tool_problems(request)
+    if problem := _prefill_problem(request):
+        found.append(problem)
     if found:
         raise CallerError("; ".join(found))
+
+
+def _prefill_problem(request: ChatRequest) -> str | None:
+    """Both engines' grammars know nothing of a begun answer: behind `{"x": ` they write a whole document (recorded)."""
+    clashing = {"a schema": request.schema is not None, "tools": bool(request.tools), "thinking": request.thinking}
+    asked = [what for what, is_asked in clashing.items() if is_asked]
+    return f"a prefill does not go with {', '.join(asked)}" if request.prefill and asked else None
 
 
 def _message_problems(request: ChatRequest) -> list[str]:
@@ -82,6 +91,8 @@ def refusal(request: ChatRequest, model: Model, *, engine: str) -> str | None:
     """Why `engine` cannot honour the request with this model; None when it can."""
     if engine not in model.names:
         return f"{model.alias} has no name on {engine}"
+    if not model.chats:
+        return f"{model.alias} embeds; it is not for chat"
     needed = {
         Capability.SCHEMA: request.schema is not None,
         Capability.TOOLS: bool(request.tools),
@@ -92,6 +103,8 @@ def refusal(request: ChatRequest, model: Model, *, engine: str) -> str | None:
     missing = [str(c) for c, is_needed in needed.items() if is_needed and c not in model.capabilities]
     if missing:
         return f"{model.alias} cannot do {', '.join(missing)}"
+    if problem := _prefill_problem(request):
+        return problem
     if engine == "vllm" and len(stops(request, model)) > MAX_STOPS:
         return f"with the model's own there are {len(stops(request, model))} stop strings; vLLM takes {MAX_STOPS}"
     if engine == "ollama" and request.tool_choice not in (ToolChoice.AUTO, ToolChoice.NONE):

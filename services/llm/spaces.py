@@ -86,7 +86,7 @@ def check_vectors(vectors: Vectors, request: EmbedRequest, space: EmbeddingSpace
         if len(row) != space.dimension:
             raise _foreign(f"a vector has {len(row)} components", space, provider)
         length = math.hypot(*row)
-        if space.normalised and abs(length - 1) > NORM_TOLERANCE:
+        if not math.isfinite(length) or (space.normalised and abs(length - 1) > NORM_TOLERANCE):
             raise _foreign(f"a vector has length {length:.4f}", space, provider)
 
 

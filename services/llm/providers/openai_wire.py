@@ -11,7 +11,16 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from services.llm.errors import DeadError, ErrorType
+from services.llm.errors import (
+    CallerError,
+    ConfigError,
+    ContextTooLong,
+    DeadError,
+    ErrorType,
+    LLMError,
+    PartialError,
+    from_status,
+)
 from services.llm.mapping import finish_of
 from services.llm.spaces import Vectors
 from services.llm.types import Chunk, Completion, ToolCall, Usage
@@ -20,13 +29,21 @@ DONE = b"[DONE]"
 THINKING_FIELDS = ("reasoning", "reasoning_content")
 """vLLM's name today, and the one before it, which other servers still use."""
 
+TOO_LONG = {"param": "input_tokens", "code": "context_length_exceeded"}
+"""How vLLM, and then others, mark a prompt that does not fit."""
+
+FILTERED = ("content_filter", "content_policy_violation")
+SERVER_FLAGS = ("--tool-call-parser", "--enable-auto-tool-choice")
+"""vLLM names the option that its operator left out, in a 400 that is otherwise like any caller's mistake (its type is
+`BadRequestError`, its `param` null). Only the words tell that no other request helps and the set-up must change."""
+
 
 @contextlib.contextmanager
 def _as_nonsense(provider: str) -> Iterator[None]:
     """What is not of this format, as `DeadError`."""
     try:
         yield
-    except (ValueError, LookupError, TypeError, AttributeError) as exc:
+    except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError) as exc:
         raise _nonsense(f"not of the chat format: {type(exc).__name__}: {exc}", provider) from exc
 
 
@@ -45,7 +62,39 @@ def vectors_of(content: bytes, *, provider: str) -> Vectors:
         return Vectors(rows=vectors, usage=usage_of(said.get("usage")))
 
 
+def error_of(
+    status: int, error: Any, *, provider: str, detail: str = "", retry_after_s: float | None = None
+) -> LLMError:
+    """The error that a body tells, whole or as an event of a stream: what it says that a status cannot, else by status.
+
+    `detail` is for a body without a message of its own.
+    """
+    body: Mapping[str, Any] = error if isinstance(error, dict) else {}
+    said = str(body.get("message") or detail or error)
+    code = body.get("code")
+    if any(body.get(name) == mark for name, mark in TOO_LONG.items()):
+        return ContextTooLong(said, provider=provider, status=status)
+    if code in FILTERED:
+        return CallerError(said, provider=provider, status=status, type=ErrorType.HTTP_4XX)
+    if code == "insufficient_quota":  # a 429 that no waiting ends
+        return ConfigError(said, provider=provider, status=status, type=ErrorType.HTTP_4XX)
+    if status == 400 and any(flag in said for flag in SERVER_FLAGS):
+        return ConfigError(said, provider=provider, status=status, type=ErrorType.HTTP_4XX)
+    if status == 404 and "detail" in body:  # the web framework's, not the engine's: a path, not a model
+        return ConfigError(f"no such path: {said}", provider=provider, status=status, type=ErrorType.HTTP_4XX)
+    return from_status(status, said, provider=provider, retry_after_s=retry_after_s)
+
+
+def _event_error(error: Any, provider: str) -> LLMError:
+    """An error inside an answer that began with 200; its `code` is the status that came too late, or it is illness."""
+    code = error.get("code") if isinstance(error, dict) else None
+    status = int(code) if isinstance(code, int | str) and str(code).isdecimal() else 500
+    return error_of(status if 400 <= status < 600 else 500, error, provider=provider)
+
+
 def _completion(body: Any, provider: str) -> Completion:
+    if body.get("error"):
+        raise _event_error(body["error"], provider)
     if not body.get("choices"):
         raise _nonsense("an answer without choices", provider)
     choice = body["choices"][0]
@@ -54,7 +103,7 @@ def _completion(body: Any, provider: str) -> Completion:
         raise _nonsense("an answer without finish_reason", provider)
     message = choice["message"]
     return Completion(
-        text=message.get("content") or "",
+        text=_text(message.get("content")),
         finish=finish,
         usage=usage_of(body.get("usage")),
         tool_calls=tuple(_call(call, provider) for call in message.get("tool_calls") or ()),
@@ -66,7 +115,9 @@ def usage_of(usage: Mapping[str, Any] | None) -> Usage:
     """Token counts; None where the server did not say."""
     if not usage:
         return Usage()
-    return Usage(prompt_tokens=usage.get("prompt_tokens"), completion_tokens=usage.get("completion_tokens"))
+    return Usage(
+        prompt_tokens=_count(usage.get("prompt_tokens")), completion_tokens=_count(usage.get("completion_tokens"))
+    )
 
 
 @dataclass(slots=True)
@@ -77,13 +128,16 @@ class FrameReader:
     calls: dict[int, dict[str, str]] = field(default_factory=dict)
 
     def chunk(self, data: bytes) -> Chunk:
-        """One frame. Raises `DeadError` for an `error` event: vLLM sends one, then [DONE], when its engine has died."""
+        """One frame. Raises what an `error` event tells; vLLM sends one, then [DONE], for all that it finds too late.
+
+        Its engine's death is one of them, a schema that it cannot use another.
+        """
         with _as_nonsense(self.provider):
             return self._chunk(json.loads(data))
 
     def _chunk(self, frame: Any) -> Chunk:
-        if "error" in frame:
-            raise DeadError(_message(frame["error"]), provider=self.provider, type=ErrorType.HTTP_5XX)
+        if frame.get("error"):
+            raise _event_error(frame["error"], self.provider)
         usage = usage_of(frame["usage"]) if frame.get("usage") else None
         if not frame["choices"]:
             return Chunk(usage=usage)
@@ -95,7 +149,7 @@ class FrameReader:
             self._take(pieces)
         finish = finish_of(choice.get("finish_reason"), provider=self.provider)
         return Chunk(
-            text=delta.get("content") or "",
+            text=_text(delta.get("content")),
             finish=finish,
             usage=usage,
             thinking=thinking,
@@ -105,11 +159,17 @@ class FrameReader:
 
     def _take(self, pieces: list[dict[str, Any]]) -> None:
         for piece in pieces:
-            call = self.calls.setdefault(int(piece.get("index", 0)), {"id": "", "name": "", "arguments": ""})
+            call = self.calls.setdefault(self._index(piece), {"id": "", "name": "", "arguments": ""})
             function = piece.get("function") or {}
             call["id"] = piece.get("id") or call["id"]
             call["name"] = function.get("name") or call["name"]
             call["arguments"] += function.get("arguments") or ""
+
+    def _index(self, piece: dict[str, Any]) -> int:
+        """Which call a piece belongs to; without a number, one with an id begins the next and others go on."""
+        if piece.get("index") is not None:
+            return int(piece["index"])
+        return len(self.calls) if piece.get("id") else max(len(self.calls) - 1, 0)
 
     def _whole(self) -> tuple[ToolCall, ...]:
         ordered = [self.calls[index] for index in sorted(self.calls)]
@@ -117,20 +177,33 @@ class FrameReader:
 
 
 def _call(call: Mapping[str, Any], provider: str) -> ToolCall:
+    """Raises `PartialError` for arguments that are no JSON object: the model wrote them, its engine is not ill."""
     function = call["function"]
+    written = _text(function.get("arguments"))
     try:
-        arguments = json.loads(function.get("arguments") or "{}")
-    except ValueError as exc:
-        raise _nonsense(f"the arguments of {function.get('name')!r} are not JSON: {exc}", provider) from exc
-    return ToolCall(id=call.get("id") or "", name=function["name"], arguments=arguments)
+        arguments = json.loads(written or "{}")
+    except ValueError:
+        arguments = None
+    if not isinstance(arguments, dict):
+        problem = f"the arguments of {function.get('name')!r} are no JSON object"
+        raise PartialError(problem, text=written, provider=provider, type=ErrorType.BAD_RESPONSE)
+    return ToolCall(id=_text(call.get("id")), name=_text(function["name"]), arguments=arguments)
 
 
 def _thinking(message: Mapping[str, Any]) -> str:
-    return next((str(message[name]) for name in THINKING_FIELDS if message.get(name)), "")
+    return next((_text(message[name]) for name in THINKING_FIELDS if message.get(name)), "")
 
 
-def _message(error: Any) -> str:
-    return str(error.get("message", error)) if isinstance(error, dict) else str(error)
+def _text(value: Any) -> str:
+    if value is None or isinstance(value, str):
+        return value or ""
+    raise TypeError(f"text is a {type(value).__name__}")
+
+
+def _count(value: Any) -> int | None:
+    if value is None or (isinstance(value, int) and not isinstance(value, bool)):
+        return value
+    raise TypeError(f"a count is a {type(value).__name__}")
 
 
 def _nonsense(detail: str, provider: str) -> DeadError:
