@@ -31,6 +31,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     **{f"services.{s}.app": (f"services.{s}", *SERVICE, "services.settings") for s in ("rag", "notes", "ner")},
     "services.migration": ("services.migration", "services.llm", "services.settings"),
     "services.stack": ("services.stack", "services.settings", "services.llm.registry"),
+    "services.overhead": ("services.overhead", "services.llm", "services.settings"),
     "services.cli": ("services",),
     "bench": ("bench", "services.llm.registry", "services.migration.verdict"),
 }
