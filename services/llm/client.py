@@ -84,7 +84,7 @@ class LLMClient:
         """
         asked = asking_for(model, request, repairs=repairs)
         answer = await self._whole(asked, validate=validator(model))
-        return extracted(model, asked, answer)
+        return extracted(model, answer)
 
     async def embed(self, request: EmbedRequest) -> Embeddings:
         """One vector per text, all of the alias's one space. Raises `LLMError`; never asks a provider of another."""

@@ -39,6 +39,6 @@ def validator(model: type[T]) -> Validate:
     return problem
 
 
-def extracted(model: type[T], request: ChatRequest, answer: Answer) -> Extracted[T]:
+def extracted(model: type[T], answer: Answer) -> Extracted[T]:
     """The document of an answer that `validator` has passed."""
-    return Extracted(value=model.model_validate_json(request.prefill + answer.text), answer=answer)
+    return Extracted(value=model.model_validate_json(answer.text), answer=answer)

@@ -63,5 +63,5 @@ class Patience:
     def speaks_against_it(self, size: Size, seconds: float) -> bool:
         """Whether silence of `seconds` is illness, where the caller's own hurry ended it before the limit did."""
         took = self._took.get(size, ())
-        usual = statistics.median(took) if len(took) >= ENOUGH else SUSPICIOUS_S
-        return seconds >= min(max(SUSPICIOUS_S, 2 * usual), self.limit_s(size))
+        usual_s = 2 * statistics.median(took) if len(took) >= ENOUGH else 0.0
+        return seconds >= min(max(SUSPICIOUS_S, usual_s), self.limit_s(size))

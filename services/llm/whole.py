@@ -61,7 +61,7 @@ class Whole:
 
     def _check(self, completion: Completion, link: Link) -> None:
         check_completion(self._request, completion, provider=link.name)
-        problem = self._validate(self._request.prefill + completion.text) if self._validate else None
+        problem = self._validate(completion.text) if self._validate else None
         if problem:
             raise PartialError(problem, text=completion.text, provider=link.name, type=ErrorType.BAD_RESPONSE)
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request, Response
 
-from services.llm.types import Restarted, Token
+from services.llm.types import Continued, Restarted, Token
 from services.rag.schemas import (
     Ask,
     AskAnswer,
@@ -90,7 +90,7 @@ async def search(body: Search, rag: UseCases) -> Hits:
 
 
 async def ask(body: Ask, rag: UseCases, wishes: Asking, request: Request, response: Response) -> Any:
-    """Events of a stream: `retrieved`, `token`*, `restart` (the tokens so far are void), and `done` or `error` last."""
+    """Events of a stream: `retrieved`, `token`*, `restart` (the tokens so far are void) or `continue` (they stand), `done` or `error` last."""
     question = Question(text=body.question, k=body.k, max_tokens=body.max_tokens)
     if body.stream:
         return EventStream(_events(rag, question, wishes), request_id=wishes.request_id)
@@ -114,6 +114,8 @@ def _event(event: AskEvent, request_id: str) -> Event:
             return Event(name="token", data={"text": text})
         case Restarted(provider=provider, reason=reason):
             return Event(name="restart", data={"provider": provider, "reason": reason})
+        case Continued(provider=provider, reason=reason):
+            return Event(name="continue", data={"provider": provider, "reason": reason})
         case Reply():
             return Event(name="done", data=_done(event, request_id), terminal=True)
 

@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 
 from services.llm.errors import ContextTooLong, LLMError
-from services.llm.types import Answer, ChatRequest, End, Outcome, Rescue, Restarted, Token
+from services.llm.types import Answer, ChatRequest, Continued, End, Outcome, Rescue, Restarted, Token
 from services.rag import prompts
 from services.rag.chunking import Span, passages, supporting
 from services.rag.store import Document, Documents, Hit
@@ -51,7 +51,7 @@ class Retrieved:
     hits: Sequence[Hit]
 
 
-AskEvent = Retrieved | Token | Restarted | Reply
+AskEvent = Retrieved | Token | Restarted | Continued | Reply
 
 UNANSWERABLE = Reply(answer=NOTHING_FOUND, citations=(), answerable=False)
 

@@ -69,9 +69,12 @@ class Cut(Exception):
 
 @dataclass(slots=True)
 class FakeEngine:
-    """`faults` are used up in order, then `default`. `bodies` are the generating requests it has seen."""
+    """`faults` are used up in order, then `default`; `answers` likewise, then `words`.
+
+    `bodies` are the generating requests it has seen."""
 
     words: tuple[str, ...] = ("Bonjour", " from", " a", " fake")
+    answers: deque[tuple[str, ...]] = field(default_factory=deque)
     default: Fault = Fault.OK
     faults: deque[Fault] = field(default_factory=deque)
     bodies: list[dict[str, Any]] = field(default_factory=list)
@@ -80,6 +83,7 @@ class FakeEngine:
     running: int = 0
     most_running: int = 0
     token_count: int | None = None
+    loaded: bool = True
 
     def app(self) -> Starlette:
         return Starlette(
@@ -87,8 +91,13 @@ class FakeEngine:
                 Route("/v1/chat/completions", self._openai, methods=["POST"]),
                 Route("/api/chat", self._ollama, methods=["POST"]),
                 Route("/tokenize", self._tokenize, methods=["POST"]),
+                Route("/api/ps", self._ps),
             ]
         )
+
+    async def _ps(self, _: Request) -> Response:
+        model = "smollm2-135m:latest"
+        return JSONResponse({"models": [{"model": model, "name": model}] if self.loaded else []})
 
     async def _tokenize(self, _: Request) -> Response:
         if self.token_count is None:
@@ -110,13 +119,14 @@ class FakeEngine:
             status, error = STATUSES[fault]
             headers = {"Retry-After": "7"} if status in (429, 503) else {}
             return JSONResponse(wire.error(error), status_code=status, headers=headers)
+        words = self.answers.popleft() if self.answers else self.words
         self.running += 1
         self.most_running = max(self.most_running, self.running)
         if body.get("stream", isinstance(wire, _Ollama)):
-            return StreamingResponse(self._frames(fault, wire), media_type=wire.media_type)
-        return await self._whole(request, fault, wire)
+            return StreamingResponse(self._frames(fault, wire, words), media_type=wire.media_type)
+        return await self._whole(request, fault, wire, words)
 
-    async def _whole(self, request: Request, fault: Fault, wire: _OpenAI | _Ollama) -> Response:
+    async def _whole(self, request: Request, fault: Fault, wire: _OpenAI | _Ollama, words: tuple[str, ...]) -> Response:
         try:
             match fault:
                 case Fault.HANG | Fault.SILENT_HEADERS | Fault.ROLE_ONLY | Fault.PING_ONLY | Fault.STALL_MIDDLE:
@@ -128,7 +138,7 @@ class FakeEngine:
                     return Response(b"<html>oops", media_type="application/json")
                 case _:
                     finish = "length" if fault is Fault.LENGTH else "stop"
-                    return JSONResponse(wire.whole("".join(self.words), finish))
+                    return JSONResponse(wire.whole("".join(words), finish))
         finally:
             self.running -= 1
 
@@ -137,9 +147,9 @@ class FakeEngine:
             await asyncio.sleep(0.005)
         self.left_early += 1
 
-    async def _frames(self, fault: Fault, wire: _OpenAI | _Ollama) -> AsyncIterator[bytes]:
+    async def _frames(self, fault: Fault, wire: _OpenAI | _Ollama, words: tuple[str, ...]) -> AsyncIterator[bytes]:
         try:
-            async for frame in self._scripted(fault, wire):
+            async for frame in self._scripted(fault, wire, words):
                 yield frame
         except asyncio.CancelledError:
             self.left_early += 1
@@ -147,7 +157,7 @@ class FakeEngine:
         finally:
             self.running -= 1
 
-    async def _scripted(self, fault: Fault, wire: _OpenAI | _Ollama) -> AsyncIterator[bytes]:
+    async def _scripted(self, fault: Fault, wire: _OpenAI | _Ollama, words: tuple[str, ...]) -> AsyncIterator[bytes]:
         if fault is Fault.HANG:
             await asyncio.sleep(FOREVER_S)
         yield wire.begin()
@@ -166,8 +176,8 @@ class FakeEngine:
             case Fault.MALFORMED:
                 yield wire.malformed()
                 return
-        for index, word in enumerate(self.words):
-            if index == len(self.words) // 2:
+        for index, word in enumerate(words):
+            if index == len(words) // 2:
                 match fault:
                     case Fault.CUT_MIDDLE:
                         raise Cut
@@ -179,7 +189,7 @@ class FakeEngine:
             yield wire.word(word)
             await asyncio.sleep(0)
         if fault is not Fault.NO_FINISH:
-            yield wire.end("length" if fault is Fault.LENGTH else "stop", len(self.words))
+            yield wire.end("length" if fault is Fault.LENGTH else "stop", len(words))
 
 
 async def _cut(begin: bytes) -> AsyncIterator[bytes]:

@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator
-
-import pytest
-
 from services.llm.breaker import SOFT_FAILURES, Breaker, State
-from services.llm.errors import BusyError, DeadError, DeadlineExceeded, ErrorType
+from services.llm.errors import DeadError, DeadlineExceeded, ErrorType
 
 CUT = DeadError("cut", type=ErrorType.CUT)
 
