@@ -55,6 +55,18 @@ def prepare(job: Job, model: Model) -> Launch:
     )
 
 
+def is_made(job: Job, model: Model) -> bool:
+    """Whether the running Ollama has the model with today's template; one that ran on through an upgrade has not."""
+    try:
+        with ready.client() as http:
+            answer = http.post(f"{job.settings.ollama_url}/api/show", json={"model": model.names["ollama"]})
+            if answer.status_code != httpx2.codes.OK:
+                return False
+            return bool(answer.json().get("template") == weights.template(model, "gotmpl").read_text())
+    except (httpx2.HTTPError, ValueError) as exc:
+        raise StackError(f"Ollama does not say what it has: {exc} ({job.settings.ollama_url})") from exc
+
+
 def create(job: Job, model: Model) -> None:
     """Make the model of the GGUF file in the running Ollama, with our template, window and neutral sampling."""
     file = weights.gguf(job, model)

@@ -17,16 +17,23 @@ ANSWERS: dict[str, dict[str, Any]] = {
 }
 
 
+MADE: dict[str, Any] = {}
+"""What was last made, as `/api/show` tells it."""
+
+
 class Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
-        body = json.dumps(ANSWERS[self.path]).encode()
-        self.send_response(200)
+        answer = MADE if self.path == "/api/show" else ANSWERS[self.path]
+        body = json.dumps(answer).encode()
+        self.send_response(200 if answer else 404)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
 
     def do_POST(self) -> None:
-        self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        order = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        if self.path == "/api/create":
+            MADE.update(json.loads(order))
         self.do_GET()
 
     def do_HEAD(self) -> None:
