@@ -82,12 +82,14 @@ def status(call: Call) -> Result:
 def models(_call: Call) -> Result:
     table = Table(header_style="bold")
     for column in ("alias", "context", "vllm", "ollama", "can"):
-        table.add_column(column)
+        table.add_column(column, overflow="fold")
     document = {}
     for alias, entry in registry().items():
         can = sorted(entry.capabilities)
-        table.add_row(alias, str(entry.context), entry.names["vllm"], entry.names["ollama"], ", ".join(can))
-        document[alias] = {"context": entry.context, "names": dict(entry.names), "capabilities": can}
+        names = (entry.names.get(engine, "-") for engine in ("vllm", "ollama"))
+        space = entry.space.name if entry.space else None
+        table.add_row(alias, str(entry.context), *names, ", ".join(can) if entry.chats else "embed")
+        document[alias] = {"context": entry.context, "names": dict(entry.names), "capabilities": can, "space": space}
     return Result(document={"models": document}, shown=[table])
 
 

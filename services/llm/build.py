@@ -17,7 +17,7 @@ from services.llm.link import PROBE_EVERY_S, Link, Provider
 from services.llm.metrics import Metrics
 from services.llm.providers.ollama import Ollama
 from services.llm.providers.openai_compat import OpenAICompat
-from services.llm.registry import model, models
+from services.llm.registry import chat_model, models
 from services.llm.rollout import FILE_NAME, RolloutWatch
 from services.settings import Limits, Settings
 
@@ -30,7 +30,7 @@ TOLERANCE = {"ollama": 3.0}
 
 
 def client_for(settings: Settings, service: str, registry: CollectorRegistry) -> LLMClient:
-    """The client of `service` with its metrics in `registry`. Raises `RegistryError` for an unknown model alias."""
+    """The client of `service` with its metrics in `registry`. Raises `RegistryError` for an alias not for chat."""
     known = models()
     limits = settings.limits
     key = settings.vllm_api_key.value if settings.vllm_api_key else None
@@ -40,7 +40,7 @@ def client_for(settings: Settings, service: str, registry: CollectorRegistry) ->
             Ollama(name="ollama", url=settings.ollama_url, models=known, connect_s=limits.connect_s),
         ),
         service=service,
-        alias=model(settings.aliases[service]).alias,
+        alias=chat_model(settings.aliases[service]).alias,
         pin=settings.pins[service],
         limits=limits,
         rollout=RolloutWatch(settings.state_dir / FILE_NAME),

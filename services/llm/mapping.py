@@ -10,9 +10,9 @@ import json
 from typing import Any
 
 from services.llm.documents import schema_problem
-from services.llm.errors import CallerError, DeadError, ErrorType
+from services.llm.errors import CallerError, ConfigError, DeadError, ErrorType
 from services.llm.registry import Capability, Model
-from services.llm.types import ChatRequest, Finish, Message, Role, Tool, ToolCall, ToolChoice
+from services.llm.types import ChatRequest, Finish, Message, Rescue, Role, Tool, ToolCall, ToolChoice
 
 MAX_STOPS = 4
 """vLLM refuses more stop strings than this."""
@@ -43,6 +43,9 @@ def check(request: ChatRequest) -> None:
         "a stop string is empty": "" in s.stop,
         f"deadline_s={request.deadline_s} must be above 0": request.deadline_s <= 0,
         f"repairs={request.repairs} is negative": request.repairs < 0,
+        "a document or a tool call cannot be continued by another engine; use Rescue.RESTART": request.rescue
+        is Rescue.CONTINUE
+        and bool(request.schema is not None or request.tools),
     }
     found = [problem for problem, holds in problems.items() if holds]
     if request.schema is not None and (problem := schema_problem(request.schema)):
@@ -112,6 +115,13 @@ def refusal(request: ChatRequest, model: Model, *, engine: str) -> str | None:
     return None
 
 
+def name_of(model: Model, *, engine: str) -> str:
+    """The engine's own name for the model. Raises `ConfigError` where it has none."""
+    if engine not in model.names:
+        raise ConfigError(f"{model.alias} has no name on {engine}", type=ErrorType.MODEL_NOT_FOUND)
+    return model.names[engine]
+
+
 def stops(request: ChatRequest, model: Model) -> tuple[str, ...]:
     """The request's stop strings and those of the model's Modelfile, each once."""
     return tuple(dict.fromkeys((*request.sampling.stop, *model.stop)))
@@ -130,7 +140,7 @@ def openai_arguments(request: ChatRequest, model: Model) -> dict[str, Any]:
     s = request.sampling
     extra: dict[str, Any] = {"top_k": s.top_k, "min_p": s.min_p, "repetition_penalty": s.repetition_penalty}
     arguments: dict[str, Any] = {
-        "model": model.names["vllm"],
+        "model": name_of(model, engine="vllm"),
         "messages": [_openai_message(m) for m in request.messages],
         "max_tokens": s.max_tokens,
         "temperature": s.temperature,
@@ -208,7 +218,7 @@ def ollama_arguments(request: ChatRequest, model: Model) -> dict[str, Any]:
     if s.stop:
         options["stop"] = list(stops(request, model))
     arguments: dict[str, Any] = {
-        "model": model.names["ollama"],
+        "model": name_of(model, engine="ollama"),
         "messages": [_ollama_message(m) for m in request.messages],
         "options": options,
         "format": None if request.schema is None else dict(request.schema),

@@ -56,6 +56,11 @@ class Model:
     stop: tuple[str, ...] = ()
     space: EmbeddingSpace | None = None
 
+    @property
+    def chats(self) -> bool:
+        """Whether it is for chat. An entry with a space embeds, even where its weights could chat too."""
+        return self.space is None
+
 
 ENGINES = ("vllm", "ollama", "anthropic")
 
@@ -71,6 +76,15 @@ def model(alias: str) -> Model:
     if alias not in known:
         raise RegistryError(f"no model alias {alias!r} in {REGISTRY_FILE}; known: {', '.join(sorted(known))}")
     return known[alias]
+
+
+def chat_model(alias: str) -> Model:
+    """The entry of `alias`, for a service that chats with it. Raises `RegistryError` for one that only embeds."""
+    entry = model(alias)
+    if not entry.chats:
+        chatting = ", ".join(sorted(name for name, known in models().items() if known.chats))
+        raise RegistryError(f"the model alias {alias!r} embeds and is not for chat; for chat there are: {chatting}")
+    return entry
 
 
 @functools.cache

@@ -12,7 +12,7 @@ from typing import Any
 
 import httpx2
 
-from services.llm.registry import Model, model
+from services.llm.registry import Model, RegistryError, chat_model
 from services.migration.errors import EngineUnreachable
 from services.migration.records import Engine
 from services.settings import Settings
@@ -74,11 +74,14 @@ def _object(answer: httpx2.Response) -> Mapping[str, Any]:
 
 
 def engines(settings: Settings, service: str, client: httpx2.AsyncClient) -> Engines:
-    """The engines behind one service's model alias."""
-    key = settings.vllm_api_key
+    """The engines behind one service's model alias. Raises `RegistryError` where one has no name for it."""
+    key, chosen = settings.vllm_api_key, chat_model(settings.aliases[service])
+    missing = [name for name in ("vllm", "ollama") if name not in chosen.names]
+    if missing:
+        raise RegistryError(f"the model alias {chosen.alias!r} has no name for {' and '.join(missing)} in models.toml")
     return Engines(
         client=client, vllm_url=settings.vllm_url, ollama_url=settings.ollama_url,
-        model=model(settings.aliases[service]), vllm_key=key.value if key else "",
+        model=chosen, vllm_key=key.value if key else "",
     )  # fmt: skip
 
 

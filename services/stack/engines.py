@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from services.llm.registry import Model, RegistryError, model
+from services.llm.registry import Model, RegistryError, chat_model
 from services.settings import Settings
 from services.stack import ollama, ready, vllm
 from services.stack.errors import StackError
@@ -45,9 +45,11 @@ def bring_up(job: Job, name: EngineName) -> Engine:
         job.progress.begin(step, f"port {launch.port}")
         record = job.start(launch)
     began = time.monotonic()
-    if name == "ollama" and name in job.started:
+    if name == "ollama" and record:
         _wait(job, name, ready.ollama_listens(job.settings), record, kind)
-        ollama.create(job, served)
+        if not ollama.is_made(job, served):
+            job.progress.note(step, f"making {served.names['ollama']}")
+            ollama.create(job, served)
     _wait(job, name, kind.generates, record, kind)
     engine = Engine(name=name, url=kind.url, version=kind.version(job.settings), model=served.names[name])
     job.progress.end(step, f"{name} {engine.version} generates {engine.model} after {time.monotonic() - began:.0f} s")
@@ -63,9 +65,16 @@ def local_model(settings: Settings) -> Model:
             "set LLM_MODEL alone, or give VLLM_URL and OLLAMA_URL and start the services yourself"
         )
     try:
-        return model(aliases[0])
+        served = chat_model(aliases[0])
     except RegistryError as exc:
         raise StackError(f"{exc}; set LLM_MODEL to one of these") from exc
+    missing = [name for name in ENGINES if name not in served.names]
+    if missing:
+        raise StackError(
+            f"the model {served.alias!r} has no name for {' and '.join(missing)} in models.toml; "
+            "choose another with LLM_MODEL, or start the services yourself"
+        )
+    return served
 
 
 def _kind(settings: Settings, name: EngineName, served: Model) -> Kind:

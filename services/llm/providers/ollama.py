@@ -10,7 +10,7 @@ import httpx
 import ollama
 
 from services.llm.errors import CallerError, ConfigError, ContextTooLong, DeadError, ErrorType, LLMError, from_status
-from services.llm.mapping import finish_of, ollama_arguments, refusal
+from services.llm.mapping import finish_of, name_of, ollama_arguments, refusal
 from services.llm.providers.keepalive import Replaying
 from services.llm.registry import Model
 from services.llm.spaces import EmbedRequest, Vectors
@@ -69,7 +69,7 @@ class Ollama:
         return self._transport.replays
 
     def model(self, alias: str) -> str:
-        return self._models[alias].names[self.engine]
+        return name_of(self._models[alias], engine=self.engine)
 
     def window(self, alias: str) -> int:
         return self._models[alias].context

@@ -13,8 +13,8 @@ from typing import Any
 import httpx2
 import openai
 
-from services.llm.errors import CallerError, DeadError, ErrorType, LLMError
-from services.llm.mapping import openai_arguments, refusal
+from services.llm.errors import CallerError, ConfigError, DeadError, ErrorType, LLMError
+from services.llm.mapping import name_of, openai_arguments, refusal
 from services.llm.providers.keepalive import Replaying2
 from services.llm.providers.openai_wire import DONE, FrameReader, completion_of, error_of, vectors_of
 from services.llm.providers.sse import data_of
@@ -44,7 +44,10 @@ class _Stream(openai.AsyncStream[Any]):
 
 
 class OpenAICompat:
-    """`models` maps aliases to registry entries; `connect_s` in seconds; no other time limit is set here."""
+    """`models` maps aliases to registry entries; `connect_s` in seconds; no other time limit is set here.
+
+    `cold_start_s` is what its first token may take where the server may have to be started first; 0 for one that runs.
+    """
 
     engine = "vllm"
 
@@ -56,9 +59,11 @@ class OpenAICompat:
         models: Mapping[str, Model],
         connect_s: float,
         api_key: str | None = None,
+        cold_start_s: float = 0.0,
         transport: httpx2.AsyncBaseTransport | None = None,
     ) -> None:
         self.name = name
+        self.cold_start_s = cold_start_s
         self._models = models
         self._url = url
         timeout = httpx2.Timeout(None, connect=connect_s)
@@ -80,7 +85,7 @@ class OpenAICompat:
         return self._transport.replays
 
     def model(self, alias: str) -> str:
-        return self._models[alias].names[self.engine]
+        return name_of(self._models[alias], engine=self.engine)
 
     def window(self, alias: str) -> int:
         return self._models[alias].context
@@ -144,6 +149,15 @@ class OpenAICompat:
                 said = answer.json()
                 raise error_of(answer.status_code, said.get("error", said), provider=self.name)
             return int(answer.json()["count"])
+
+    async def reachable(self, alias: str) -> None:
+        """Returns where the server answers, takes the key and lists the model; no prompt is sent. Raises `LLMError`."""
+        with self._translated():
+            answer = await self._sdk.get("/models", cast_to=httpx2.Response)
+            served = [entry["id"] for entry in answer.json()["data"]]
+        if self.model(alias) not in served:
+            detail = f"no model {self.model(alias)!r} there; it serves: {', '.join(map(str, served))}"
+            raise ConfigError(detail, provider=self.name, type=ErrorType.MODEL_NOT_FOUND)
 
     async def aclose(self) -> None:
         await self._sdk.close()

@@ -7,12 +7,15 @@ import stat
 import threading
 from collections.abc import Callable
 
+import httpx2
 import pytest
 
 from services import settings as settings_room
+from services.llm import registry
 from services.settings import Settings
-from services.stack import local, procfs
+from services.stack import local, procfs, weights
 from services.stack.local import Progress, StackError
+from tests.unit.stack.conftest import Recorder
 
 Env = dict[str, str]
 
@@ -37,6 +40,25 @@ def test_a_second_up_keeps_what_runs(settings: Settings, env: Env, progress: Pro
     local.up(settings, progress, env=env, services=())
 
     assert {name: state.pid for name, state in local.snapshot(settings).items()} == before
+
+
+def test_up_makes_ollamas_model_anew_when_its_template_has_changed(
+    settings: Settings, env: Env, progress: Recorder
+) -> None:
+    """An Ollama that runs on through an upgrade would go on with the old prompt."""
+    model = registry.model("smollm2-135m")
+    template = weights.template(model, "gotmpl").read_text()
+    local.up(settings, progress, env=env, services=())
+    made_at_first = httpx2.post(f"{settings.ollama_url}/api/show", json={}, trust_env=False).json()
+    httpx2.post(f"{settings.ollama_url}/api/create", json={"template": "of last year"}, trust_env=False)
+    local.up(settings, progress, env=env, services=())
+    local.up(settings, progress, env=env, services=())
+    now = httpx2.post(f"{settings.ollama_url}/api/show", json={}, trust_env=False).json()
+
+    assert (made_at_first["template"], now["template"]) == (template, template)
+    assert [said for verb, _, said in progress.lines if verb == "note" and said.startswith("making")] == [
+        f"making {model.names['ollama']}"
+    ] * 2
 
 
 def test_an_engine_that_dies_is_quoted_and_the_other_taken_back(
@@ -141,6 +163,7 @@ def test_an_unknown_service_is_refused_before_anything_starts(settings: Settings
     ("change", "message"),
     [
         ({"LLM_MODEL": "gpt-9"}, "no model alias 'gpt-9'.*set LLM_MODEL"),
+        ({"LLM_MODEL": "smollm2-135m-embed"}, "embeds and is not for chat.*set LLM_MODEL"),
         ({"RAG_LLM_MODEL": "other"}, "different models .other, smollm2-135m."),
     ],
 )
