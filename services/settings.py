@@ -5,8 +5,12 @@ from __future__ import annotations
 import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from ipaddress import ip_address
 from pathlib import Path
 from urllib.parse import urlsplit
+
+from services.variables import VARIABLES as VARIABLES
+from services.variables import Variable as Variable
 
 SERVICES = ("rag", "notes", "ner")
 """The services that Cutover moves, in the order of their ports. `SettingsError` names them for an unknown one."""
@@ -18,6 +22,13 @@ class Pin(enum.StrEnum):
     AUTO = "auto"
     OLLAMA = "ollama"
     VLLM = "vllm"
+
+
+class Resort(enum.StrEnum):
+    """A provider behind all others. Asking it means that a prompt leaves this host."""
+
+    REMOTE = "remote"
+    ANTHROPIC = "anthropic"
 
 
 class SettingsError(Exception):
@@ -36,87 +47,6 @@ class Secret:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Variable:
-    """One environment variable: its name, its default as text, and what it means. `.env.example` is made of these."""
-
-    name: str
-    default: str
-    meaning: str
-
-
-VARIABLES: tuple[Variable, ...] = (
-    Variable(name="CUTOVER_HOME", default=".cutover", meaning="folder of everything Cutover writes"),
-    Variable(
-        name="CUTOVER_STATE_DIR",
-        default="",
-        meaning="rollout file, ledger, verdicts, raw records, reports; default $CUTOVER_HOME/state",
-    ),
-    Variable(
-        name="CUTOVER_ENGINES_DIR",
-        default="",
-        meaning="engines and model that `cutover up` installs; default $CUTOVER_HOME/engines; may be shared by clones",
-    ),
-    Variable(name="CUTOVER_BIND", default="127.0.0.1", meaning="address that local services listen on"),
-    Variable(
-        name="VLLM_URL",
-        default="",
-        meaning="a vLLM that already runs, with or without /v1; empty: `cutover up` starts one on CUTOVER_VLLM_PORT",
-    ),
-    Variable(name="VLLM_API_KEY", default="", meaning="key that vLLM was started with, if any"),
-    Variable(
-        name="OLLAMA_URL",
-        default="",
-        meaning="an Ollama that already runs; empty: `cutover up` starts one on CUTOVER_OLLAMA_PORT",
-    ),
-    Variable(name="CUTOVER_VLLM_PORT", default="8500", meaning="port of a vLLM that `cutover up` starts"),
-    Variable(name="CUTOVER_OLLAMA_PORT", default="8511", meaning="port of an Ollama that `cutover up` starts"),
-    Variable(name="CUTOVER_RAG_PORT", default="8501", meaning="port of the RAG service"),
-    Variable(name="CUTOVER_NOTES_PORT", default="8502", meaning="port of the Notes service"),
-    Variable(name="CUTOVER_NER_PORT", default="8503", meaning="port of the NER service"),
-    Variable(
-        name="CUTOVER_ENGINE_PYTHON",
-        default="",
-        meaning="Python that the vLLM environment is made with; default python3.11 where found, else this one",
-    ),
-    Variable(
-        name="CUTOVER_TORCH_INDEX",
-        default="https://download.pytorch.org/whl/cpu",
-        meaning="index asked for the CPU build of torch where pip's own configuration has none",
-    ),
-    Variable(name="LLM_PROVIDER", default="auto", meaning="first provider of every service: ollama, vllm, or auto"),
-    Variable(name="RAG_LLM_PROVIDER", default="", meaning="the same for RAG alone; wins over LLM_PROVIDER"),
-    Variable(name="NOTES_LLM_PROVIDER", default="", meaning="the same for Notes alone"),
-    Variable(name="NER_LLM_PROVIDER", default="", meaning="the same for NER alone"),
-    Variable(name="LLM_MODEL", default="smollm2-135m", meaning="model alias of every service (models.toml)"),
-    Variable(name="RAG_LLM_MODEL", default="", meaning="the same for RAG alone"),
-    Variable(name="NOTES_LLM_MODEL", default="", meaning="the same for Notes alone"),
-    Variable(name="NER_LLM_MODEL", default="", meaning="the same for NER alone"),
-    Variable(name="LLM_DEADLINE_S", default="120", meaning="seconds a request may take, all attempts together"),
-    Variable(name="LLM_CONNECT_S", default="1", meaning="seconds to connect to an engine"),
-    Variable(name="LLM_FIRST_TOKEN_S", default="45", meaning="seconds an attempt may take to its first content token"),
-    Variable(name="LLM_STALL_S", default="20", meaning="seconds of silence allowed between two tokens"),
-    Variable(
-        name="LLM_MAX_IN_FLIGHT",
-        default="32",
-        meaning="most attempts that a service runs at one provider at a time; the limit finds itself below",
-    ),
-    Variable(
-        name="LLM_MAX_QUEUED", default="64", meaning="attempts that may wait for their turn; more are told to come back"
-    ),
-    Variable(
-        name="LLM_QUEUE_WAIT_S",
-        default="20",
-        meaning="seconds an attempt may wait for its turn; where it would surely take longer it is told to come back",
-    ),
-    Variable(
-        name="ADMIN_TOKEN",
-        default="",
-        meaning="bearer token of /api/admin and of per-request pins; empty: both are off (`cutover up` makes one)",
-    ),
-)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
     """Time limits in seconds and counts that bound one request. See `VARIABLES` for each meaning."""
 
@@ -127,6 +57,22 @@ class Limits:
     max_in_flight: int = 32
     max_queued: int = 64
     queue_wait_s: float = 20.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LastResorts:
+    """Which service may ask whom outside, in order, and how. `chains` by service; nothing else is ever built from it.
+
+    `anthropic_tokens` per service and day (UTC), in and out; `remote_cold_start_s` in seconds.
+    """
+
+    chains: Mapping[str, tuple[Resort, ...]]
+    remote_url: str
+    remote_key: Secret | None
+    remote_cold_start_s: float
+    anthropic_url: str
+    anthropic_key: Secret | None
+    anthropic_tokens: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,6 +96,7 @@ class Settings:
     pins: Mapping[str, Pin]
     aliases: Mapping[str, str]
     limits: Limits
+    last_resorts: LastResorts
     admin_token: Secret | None
 
     def service_url(self, service: str) -> str:
@@ -195,6 +142,7 @@ class _Reader:
             pins={s: self._pin(s) for s in SERVICES},
             aliases={s: self._values[f"{s.upper()}_LLM_MODEL"] or self._values["LLM_MODEL"] for s in SERVICES},
             limits=self._limits(),
+            last_resorts=self._last_resorts(),
             admin_token=self._secret("ADMIN_TOKEN"),
         )
         if self._problems:
@@ -227,10 +175,15 @@ class _Reader:
         text = self._values[name].rstrip("/").removesuffix("/v1")
         if not text:
             return ""
-        parts = urlsplit(text)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            self._problems.append(f"{name}={text!r} is not a URL; write it like http://127.0.0.1:8000")
-        return text
+        try:
+            parts = urlsplit(text)
+            usable = parts.scheme in ("http", "https") and bool(parts.hostname)
+        except ValueError:
+            usable = False
+        if usable:
+            return text
+        self._problems.append(f"{name}={text!r} is not a URL; write it like http://127.0.0.1:8000")
+        return ""
 
     def _pin(self, service: str) -> Pin:
         name = f"{service.upper()}_LLM_PROVIDER"
@@ -244,6 +197,57 @@ class _Reader:
             if problem not in self._problems:
                 self._problems.append(problem)
             return Pin.AUTO
+
+    def _last_resorts(self) -> LastResorts:
+        found = LastResorts(
+            chains={s: self._resorts(s) for s in SERVICES},
+            remote_url=self._url("REMOTE_VLLM_URL"),
+            remote_key=self._secret("REMOTE_VLLM_API_KEY"),
+            remote_cold_start_s=self._positive("REMOTE_VLLM_COLD_START_S"),
+            anthropic_url=self._url("ANTHROPIC_URL"),
+            anthropic_key=self._secret("ANTHROPIC_API_KEY"),
+            anthropic_tokens=self._count("ANTHROPIC_TOKENS_PER_DAY"),
+        )
+        named = {resort for chain in found.chains.values() for resort in chain}
+        wrong = {
+            "LLM_EGRESS must be on or off": self._values["LLM_EGRESS"] not in ("on", "off"),
+            f"a last resort is named ({', '.join(sorted(named))}) and LLM_EGRESS is not on; set LLM_EGRESS=on to let "
+            "prompts leave this host, or name none": bool(named) and self._values["LLM_EGRESS"] == "off",
+            "the last resort remote has no address; set REMOTE_VLLM_URL": Resort.REMOTE in named
+            and not self._values["REMOTE_VLLM_URL"],
+            "the last resort anthropic has no key; set ANTHROPIC_API_KEY": Resort.ANTHROPIC in named
+            and found.anthropic_key is None,
+            "the last resort anthropic may spend nothing; set ANTHROPIC_TOKENS_PER_DAY": Resort.ANTHROPIC in named
+            and not self._values["ANTHROPIC_TOKENS_PER_DAY"].strip("0"),
+            "REMOTE_VLLM_URL sends prompts and key unencrypted; write https://": _is_open(found.remote_url),
+            "ANTHROPIC_URL sends prompts and key unencrypted; write https://": _is_open(found.anthropic_url),
+        }
+        self._problems += [problem for problem, holds in wrong.items() if holds]
+        return found
+
+    def _resorts(self, service: str) -> tuple[Resort, ...]:
+        name = f"{service.upper()}_LLM_LAST_RESORT"
+        name = name if self._values[name] else "LLM_LAST_RESORT"
+        text = self._values[name]
+        names = [] if text in ("", "none") else [part.strip() for part in text.split(",")]
+        try:
+            found = tuple(Resort(part) for part in names)
+        except ValueError:
+            problem = f"{name}={text!r} is not a list of last resorts; use {', '.join(Resort)}, or none"
+        else:
+            if len(set(found)) == len(found):
+                return found
+            problem = f"{name}={text!r} names one twice"
+        if problem not in self._problems:
+            self._problems.append(problem)
+        return ()
+
+    def _count(self, name: str) -> int:
+        text = self._values[name]
+        if text.isascii() and text.isdigit():
+            return int(text)
+        self._problems.append(f"{name}={text!r} is not a whole number; 0 means none")
+        return 0
 
     def _limits(self) -> Limits:
         return Limits(
@@ -266,3 +270,14 @@ class _Reader:
             return value
         self._problems.append(f"{name}={text!r} is not a positive {'whole number' if whole else 'number'}")
         return 1.0
+
+
+def _is_open(url: str) -> bool:
+    """Whether `url` is plain HTTP to somewhere else than this machine."""
+    parts = urlsplit(url)
+    if parts.scheme != "http" or parts.hostname == "localhost":
+        return False
+    try:
+        return not ip_address(parts.hostname or "").is_loopback
+    except ValueError:
+        return True

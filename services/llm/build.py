@@ -15,9 +15,10 @@ from services.llm.hooks import Hook, log_to
 from services.llm.limits import AimdLimit
 from services.llm.link import PROBE_EVERY_S, Link, Provider
 from services.llm.metrics import Metrics
+from services.llm.outside import outside
 from services.llm.providers.ollama import Ollama
 from services.llm.providers.openai_compat import OpenAICompat
-from services.llm.registry import chat_model, models
+from services.llm.registry import Model, chat_model, models
 from services.llm.rollout import FILE_NAME, RolloutWatch
 from services.settings import Limits, Settings
 
@@ -29,18 +30,26 @@ TOLERANCE = {"ollama": 3.0}
 """The same for one that works on few requests at a time: beyond it, requests only wait inside instead of here."""
 
 
-def client_for(settings: Settings, service: str, registry: CollectorRegistry) -> LLMClient:
-    """The client of `service` with its metrics in `registry`. Raises `RegistryError` for an alias not for chat."""
-    known = models()
-    limits = settings.limits
+def client_for(
+    settings: Settings, service: str, registry: CollectorRegistry, *, entry: Model | None = None
+) -> LLMClient:
+    """The client of `service` with its metrics in `registry`; it chats with `entry`, or else with the set alias.
+
+    Raises `RegistryError` for an alias not for chat, and as `outside` does for a last resort that cannot be asked.
+    """
+    entry = entry or chat_model(settings.aliases[service])
+    known, limits = {**models(), entry.alias: entry}, settings.limits
+    last_resorts = outside(settings, service, entry, known, registry)
     key = settings.vllm_api_key.value if settings.vllm_api_key else None
     return assemble(
         (
             OpenAICompat(name="vllm", url=settings.vllm_url, models=known, connect_s=limits.connect_s, api_key=key),
             Ollama(name="ollama", url=settings.ollama_url, models=known, connect_s=limits.connect_s),
+            *last_resorts,
         ),
         service=service,
-        alias=chat_model(settings.aliases[service]).alias,
+        alias=entry.alias,
+        last_resort=tuple(provider.name for provider in last_resorts),
         pin=settings.pins[service],
         limits=limits,
         rollout=RolloutWatch(settings.state_dir / FILE_NAME),

@@ -5,6 +5,7 @@ LLMError
     ContextTooLong       prompt and answer do not fit the window
   ConfigError            the set-up is wrong (model missing, key refused): loud; falls back, never trips
   BusyError              the engine has no room: next provider; `retry_after_s` for the caller
+  BudgetError            what may be spent at a paid provider is spent: next provider; nobody is ill or full
   DeadError              the engine is ill or gone: next provider, and the breaker counts it
     DeadlineExceeded     the request's own time is up: nothing more is tried
   PartialError           a stream broke after its first content token
@@ -44,6 +45,7 @@ class ErrorType(enum.StrEnum):
     CUT = "cut"
     CAPABILITY = "capability"
     SHED = "shed"
+    BUDGET = "budget"
     BREAKER_OPEN = "breaker_open"
     CANCELLED = "cancelled"
     OTHER = "other"
@@ -94,6 +96,15 @@ class BusyError(LLMError):
     kind = Kind.BUSY
 
 
+class BudgetError(LLMError):
+    """A paid provider was not asked: its day's budget is spent, or nobody can tell what is left of it."""
+
+    kind = Kind.BUSY
+
+    def __init__(self, detail: str, *, provider: str = "") -> None:
+        super().__init__(detail, provider=provider, type=ErrorType.BUDGET)
+
+
 class DeadError(LLMError):
     """Refused, reset, silent, or answering nonsense.
 
@@ -122,13 +133,18 @@ class PartialError(LLMError):
 
 
 class AllProvidersFailed(LLMError):
-    """Nobody of the chain answered. `causes` in the order of the chain; the last one's kind is this one's."""
+    """Nobody of the chain answered. `causes` in the order of the chain; the last one's kind is this one's.
+
+    `root` is that last cause. A spent budget is none while there is another: the engines before it are why.
+    """
 
     def __init__(self, causes: tuple[LLMError, ...]) -> None:
         super().__init__("no provider could answer: " + " | ".join(str(c) for c in causes))
         self.causes = causes
-        self.kind = causes[-1].kind if causes else Kind.CONFIG
-        self.type = causes[-1].type if causes else ErrorType.OTHER
+        told = [c for c in causes if not isinstance(c, BudgetError)] or list(causes)
+        self.root: LLMError = told[-1] if told else self
+        self.kind = told[-1].kind if told else Kind.CONFIG
+        self.type = told[-1].type if told else ErrorType.OTHER
         waits = [c.retry_after_s for c in causes if c.retry_after_s is not None]
         self.retry_after_s = min(waits) if waits else None
 

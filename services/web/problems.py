@@ -103,7 +103,7 @@ def unexpected() -> Problem:
 
 def of_llm(error: LLMError) -> Problem:
     """The problem that an error of the LLM client is for the service's caller."""
-    root = error.causes[-1] if isinstance(error, AllProvidersFailed) and error.causes else error
+    root = error.root if isinstance(error, AllProvidersFailed) else error
     members: dict[str, Any] = {"error_type": str(root.type), "causes": _causes(error)}
     match root:
         case ContextTooLong():

@@ -15,7 +15,8 @@ WORDS = (*LEAVES, "services.llm.documents", "services.llm.mapping")
 SERVICE = ("services.web", "services.admin", "services.llm")
 
 MAY_IMPORT: dict[str, tuple[str, ...]] = {
-    "services.settings": (),
+    "services.variables": (),
+    "services.settings": ("services.variables",),
     "services.sample": (),
     "services.llm.errors": (),
     "services.llm.registry": VALUES,

@@ -13,6 +13,7 @@ from services.llm.errors import ErrorType
 from services.llm.hooks import Operation, Result
 from services.llm.measures import METRICS
 from services.llm.metrics import ATTEMPTS, SHED_REASONS
+from services.llm.outside import PAID
 from services.llm.types import Outcome
 from services.settings import SERVICES, load
 from tests.house.sources import ROOT
@@ -44,7 +45,7 @@ def test_the_page_and_the_services_name_the_same_metrics(tmp_path: Path) -> None
     assert {name: kind for name, (kind, _) in documented().items()} == registered(tmp_path)
 
 
-@pytest.mark.parametrize("definition", METRICS, ids=lambda d: d.name)
+@pytest.mark.parametrize("definition", [*METRICS, *PAID], ids=lambda d: d.name)
 def test_the_labels_are_those_of_the_code(definition: object) -> None:
     assert documented()[definition.name] == (definition.kind, definition.labels)  # type: ignore[attr-defined]
 

@@ -1,0 +1,117 @@
+"""The table of every setting: its name, its default as text, and what it means. `.env.example` is made of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Variable:
+    """One environment variable: its name, its default as text, and what it means. `.env.example` is made of these."""
+
+    name: str
+    default: str
+    meaning: str
+
+
+VARIABLES: tuple[Variable, ...] = (
+    Variable(name="CUTOVER_HOME", default=".cutover", meaning="folder of everything Cutover writes"),
+    Variable(
+        name="CUTOVER_STATE_DIR",
+        default="",
+        meaning="rollout file, ledger, verdicts, raw records, reports; default $CUTOVER_HOME/state",
+    ),
+    Variable(
+        name="CUTOVER_ENGINES_DIR",
+        default="",
+        meaning="engines and model that `cutover up` installs; default $CUTOVER_HOME/engines; may be shared by clones",
+    ),
+    Variable(name="CUTOVER_BIND", default="127.0.0.1", meaning="address that local services listen on"),
+    Variable(
+        name="VLLM_URL",
+        default="",
+        meaning="a vLLM that already runs, with or without /v1; empty: `cutover up` starts one on CUTOVER_VLLM_PORT",
+    ),
+    Variable(name="VLLM_API_KEY", default="", meaning="key that vLLM was started with, if any"),
+    Variable(
+        name="OLLAMA_URL",
+        default="",
+        meaning="an Ollama that already runs; empty: `cutover up` starts one on CUTOVER_OLLAMA_PORT",
+    ),
+    Variable(name="CUTOVER_VLLM_PORT", default="8500", meaning="port of a vLLM that `cutover up` starts"),
+    Variable(name="CUTOVER_OLLAMA_PORT", default="8511", meaning="port of an Ollama that `cutover up` starts"),
+    Variable(name="CUTOVER_RAG_PORT", default="8501", meaning="port of the RAG service"),
+    Variable(name="CUTOVER_NOTES_PORT", default="8502", meaning="port of the Notes service"),
+    Variable(name="CUTOVER_NER_PORT", default="8503", meaning="port of the NER service"),
+    Variable(
+        name="CUTOVER_ENGINE_PYTHON",
+        default="",
+        meaning="Python that the vLLM environment is made with; default python3.11 where found, else this one",
+    ),
+    Variable(
+        name="CUTOVER_TORCH_INDEX",
+        default="https://download.pytorch.org/whl/cpu",
+        meaning="index asked for the CPU build of torch where pip's own configuration has none",
+    ),
+    Variable(name="LLM_PROVIDER", default="auto", meaning="first provider of every service: ollama, vllm, or auto"),
+    Variable(name="RAG_LLM_PROVIDER", default="", meaning="the same for RAG alone; wins over LLM_PROVIDER"),
+    Variable(name="NOTES_LLM_PROVIDER", default="", meaning="the same for Notes alone"),
+    Variable(name="NER_LLM_PROVIDER", default="", meaning="the same for NER alone"),
+    Variable(name="LLM_MODEL", default="smollm2-135m", meaning="model alias of every service (models.toml)"),
+    Variable(name="RAG_LLM_MODEL", default="", meaning="the same for RAG alone"),
+    Variable(name="NOTES_LLM_MODEL", default="", meaning="the same for Notes alone"),
+    Variable(name="NER_LLM_MODEL", default="", meaning="the same for NER alone"),
+    Variable(name="LLM_DEADLINE_S", default="120", meaning="seconds a request may take, all attempts together"),
+    Variable(name="LLM_CONNECT_S", default="1", meaning="seconds to connect to an engine"),
+    Variable(name="LLM_FIRST_TOKEN_S", default="45", meaning="seconds an attempt may take to its first content token"),
+    Variable(name="LLM_STALL_S", default="20", meaning="seconds of silence allowed between two tokens"),
+    Variable(
+        name="LLM_MAX_IN_FLIGHT",
+        default="32",
+        meaning="most attempts that a service runs at one provider at a time; the limit finds itself below",
+    ),
+    Variable(
+        name="LLM_MAX_QUEUED", default="64", meaning="attempts that may wait for their turn; more are told to come back"
+    ),
+    Variable(
+        name="LLM_QUEUE_WAIT_S",
+        default="20",
+        meaning="seconds an attempt may wait for its turn; where it would surely take longer it is told to come back",
+    ),
+    Variable(
+        name="LLM_EGRESS",
+        default="off",
+        meaning="on: prompts may leave this host, to the last resorts named below; off: none is set up",
+    ),
+    Variable(
+        name="LLM_LAST_RESORT",
+        default="",
+        meaning="who is asked when no engine here answers, in order, with commas: remote, anthropic; empty: nobody",
+    ),
+    Variable(name="RAG_LLM_LAST_RESORT", default="", meaning="the same for RAG alone; none: nobody"),
+    Variable(name="NOTES_LLM_LAST_RESORT", default="", meaning="the same for Notes alone; none: nobody"),
+    Variable(name="NER_LLM_LAST_RESORT", default="", meaning="the same for NER alone; none: nobody"),
+    Variable(
+        name="REMOTE_VLLM_URL",
+        default="",
+        meaning="the last resort remote: a vLLM elsewhere; https, with or without /v1",
+    ),
+    Variable(name="REMOTE_VLLM_API_KEY", default="", meaning="key of that vLLM, if any"),
+    Variable(
+        name="REMOTE_VLLM_COLD_START_S",
+        default="120",
+        meaning="seconds to the first token of that vLLM while it may have to start, if LLM_DEADLINE_S leaves them",
+    ),
+    Variable(name="ANTHROPIC_URL", default="https://api.anthropic.com", meaning="the last resort anthropic; https"),
+    Variable(name="ANTHROPIC_API_KEY", default="", meaning="key of the last resort anthropic"),
+    Variable(
+        name="ANTHROPIC_TOKENS_PER_DAY",
+        default="0",
+        meaning="tokens, in and out, that each service may spend there in one day (UTC); 0: none",
+    ),
+    Variable(
+        name="ADMIN_TOKEN",
+        default="",
+        meaning="bearer token of /api/admin and of per-request pins; empty: both are off (`cutover up` makes one)",
+    ),
+)
