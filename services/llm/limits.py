@@ -24,7 +24,7 @@ START = 8.0
 BACKOFF = 0.9
 REMEMBERED = 50
 """Answers of one sort that the usual pace is taken from."""
-SLOW_FLOOR_S = 0.05
+SLOW_FLOOR_S = 0.01
 """Nothing faster than this is slow, in seconds."""
 HOLD_WEIGHT = 0.2
 """Weight of the newest in the moving average of how long a slot is held."""

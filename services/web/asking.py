@@ -1,4 +1,4 @@
-"""How one HTTP request wants its model asked: its id, its canary key, its measuring arm and its time."""
+"""How one HTTP request wants its model asked: its id, canary key, measuring arm, time and priority."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Annotated
 from fastapi import Depends, Header, Request
 
 from services.llm.routing import OLLAMA, VLLM
-from services.llm.types import ChatRequest, JSONSchema, Message, Rescue, Sampling
+from services.llm.types import ChatRequest, JSONSchema, Message, Priority, Rescue, Sampling
 from services.web.auth import holds_token
 from services.web.problems import Problem
 from services.web.request_id import request_id
@@ -25,6 +25,7 @@ class Wishes:
     key: str
     first: str | None
     deadline_s: float
+    priority: Priority = Priority.INTERACTIVE
 
     def chat(
         self,
@@ -47,6 +48,7 @@ class Wishes:
             key=self.key,
             first=self.first,
             rescue=rescue,
+            priority=self.priority,
             request_id=self.request_id,
         )
 
@@ -62,6 +64,9 @@ def wishes(
     x_deadline_s: Annotated[
         str | None, Header(description="Seconds for the whole request, at most the service's own limit.")
     ] = None,
+    x_priority: Annotated[
+        str | None, Header(description="`batch` lets `interactive` requests, the default, go first.")
+    ] = None,
 ) -> Wishes:
     """Dependency of every endpoint that asks a model."""
     own_id = request_id(request)
@@ -70,6 +75,7 @@ def wishes(
         key=x_sticky_key or own_id,
         first=_arm(request, x_llm_first),
         deadline_s=_deadline_s(x_deadline_s, room(request).limits.deadline_s),
+        priority=_priority(x_priority),
     )
 
 
@@ -84,6 +90,15 @@ def _arm(request: Request, wanted: str | None) -> str | None:
     if wanted not in ARMS:
         raise Problem(400, "arm-unknown", f"X-LLM-First is {wanted!r}; use one of {', '.join(ARMS)}")
     return wanted
+
+
+def _priority(wanted: str | None) -> Priority:
+    if wanted is None:
+        return Priority.INTERACTIVE
+    names = [p.name.lower() for p in Priority]
+    if wanted not in names:
+        raise Problem(400, "priority-unknown", f"X-Priority is {wanted!r}; use one of {', '.join(names)}")
+    return Priority[wanted.upper()]
 
 
 def _deadline_s(wanted: str | None, limit_s: float) -> float:

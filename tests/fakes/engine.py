@@ -71,7 +71,9 @@ class Cut(Exception):
 class FakeEngine:
     """`faults` are used up in order, then `default`; `answers` likewise, then `words`.
 
-    `bodies` are the generating requests it has seen."""
+    `bodies` are the generating requests it has seen. With `slots` only so many whole answers are worked on at a time,
+    each for `work_s` seconds; the others wait inside, as in Ollama.
+    """
 
     words: tuple[str, ...] = ("Bonjour", " from", " a", " fake")
     answers: deque[tuple[str, ...]] = field(default_factory=deque)
@@ -84,6 +86,9 @@ class FakeEngine:
     most_running: int = 0
     token_count: int | None = None
     loaded: bool = True
+    slots: int = 0
+    work_s: float = 0.0
+    _at_work: asyncio.Semaphore | None = None
 
     def app(self) -> Starlette:
         return Starlette(
@@ -137,10 +142,18 @@ class FakeEngine:
                 case Fault.MALFORMED:
                     return Response(b"<html>oops", media_type="application/json")
                 case _:
+                    await self._work()
                     finish = "length" if fault is Fault.LENGTH else "stop"
                     return JSONResponse(wire.whole("".join(words), finish))
         finally:
             self.running -= 1
+
+    async def _work(self) -> None:
+        if self.slots:
+            if self._at_work is None:
+                self._at_work = asyncio.Semaphore(self.slots)
+            async with self._at_work:
+                await asyncio.sleep(self.work_s)
 
     async def _until_the_caller_leaves(self, request: Request) -> None:
         while not await request.is_disconnected():

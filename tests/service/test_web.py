@@ -6,6 +6,7 @@ import hashlib
 
 import pytest
 
+from services.llm.types import Priority
 from services.notes import app as notes_app
 from services.settings import load
 from tests.service.scripted import BEARER, Desk, ScriptedClient, served
@@ -90,6 +91,19 @@ class TestWishes:
         response = await notes.http.post("/v1/summarize", json=SUMMARISE, headers={"X-Deadline-S": wanted})
 
         assert (response.status_code, response.json()["type"]) == (400, "urn:cutover:problem:deadline-invalid")
+
+    async def test_batch_work_says_so(self, notes: Desk) -> None:
+        """Interactive requests then go first where they wait together; that is also what silence means."""
+        for headers in ({}, {"X-Priority": "batch"}):
+            await notes.http.post("/v1/summarize", json=SUMMARISE, headers=headers)
+
+        assert [r.priority for r in notes.llm.requests] == [Priority.INTERACTIVE, Priority.BATCH]
+
+    async def test_an_unknown_priority_is_400(self, notes: Desk) -> None:
+        """Told, not ignored."""
+        response = await notes.http.post("/v1/summarize", json=SUMMARISE, headers={"X-Priority": "urgent"})
+
+        assert (response.status_code, response.json()["type"]) == (400, "urn:cutover:problem:priority-unknown")
 
 
 class TestHealth:
