@@ -13,7 +13,7 @@ from typing import Any
 from rich.console import Console
 
 from services import cli_commands as commands
-from services import cli_overhead, cli_run
+from services import cli_faults, cli_overhead, cli_run
 from services.cli_show import Display
 from services.llm.registry import RegistryError
 from services.migration.errors import MigrationError
@@ -38,6 +38,7 @@ VERBS: Mapping[str, Callable[[commands.Call], commands.Result]] = {
     "rollback": commands.rollback,
     "history": commands.history,
     "report": commands.write_report,
+    "faults": cli_faults.faults,
     "overhead": cli_overhead.overhead,
 }
 
@@ -82,6 +83,7 @@ def parser() -> argparse.ArgumentParser:
     verb("history", "the ledger: every move, who made it and why", service="any")
     verb("report", "write the report of one service again and print where it is", service="one")
     cli_overhead.add_options(verb("overhead", "CPU time of the client beside raw HTTP, the openai SDK and LiteLLM"))
+    cli_faults.arguments(verb("faults", "play every fault of docs/FAULTS.md against the client, or kill real engines"))
     return top
 
 

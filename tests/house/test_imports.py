@@ -31,6 +31,8 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     **{f"services.{s}": (f"services.{s}", *SERVICE) for s in ("rag", "notes", "ner")},
     **{f"services.{s}.app": (f"services.{s}", *SERVICE, "services.settings") for s in ("rag", "notes", "ner")},
     "services.migration": ("services.migration", "services.llm", "services.settings"),
+    "services.faults": ("services.faults", "services.llm", "services.settings"),
+    "services.faults.peers": (),
     "services.stack": ("services.stack", "services.settings", "services.llm.registry"),
     "services.overhead": ("services.overhead", "services.llm", "services.settings"),
     "services.cli": ("services",),

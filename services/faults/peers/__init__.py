@@ -1,0 +1,1 @@
+"""What runs in the peers' own environment: `driver.py`, which imports nothing of ours."""
