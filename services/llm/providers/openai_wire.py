@@ -70,7 +70,7 @@ def error_of(
     `detail` is for a body without a message of its own.
     """
     body: Mapping[str, Any] = error if isinstance(error, dict) else {}
-    said = str(body.get("message") or detail or error)
+    said = str(body.get("message") or body.get("detail") or detail or error)
     code = body.get("code")
     if any(body.get(name) == mark for name, mark in TOO_LONG.items()):
         return ContextTooLong(said, provider=provider, status=status)
