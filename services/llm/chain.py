@@ -17,6 +17,9 @@ from services.llm.types import ChatRequest, Message
 KEPT_FOR_FALLBACK = 0.4
 """Part of the remaining time that a provider may not use up while another one stands behind it."""
 
+WORTH_A_TRY_S = 0.05
+"""With less time left than this nobody else is asked: a connection alone may take as long."""
+
 COUNT_LIMIT_S = 1.0
 REOPEN_AFTER_S = 5.0
 
@@ -69,7 +72,8 @@ class Chain:
                 error = DeadError(detail, provider=link.name, type=ErrorType.BREAKER_OPEN, retry_after_s=REOPEN_AFTER_S)
                 run.skip(link, error)
                 continue
-            run.remaining()
+            if run.remaining() < WORTH_A_TRY_S and run.attempts:
+                raise run.out_of_time()
             yield link, followed
 
     @contextlib.asynccontextmanager
