@@ -39,6 +39,7 @@ def check(request: ChatRequest) -> None:
         f"repetition_penalty={s.repetition_penalty} must be above 0": s.repetition_penalty <= 0,
         f"presence_penalty={s.presence_penalty} is outside -2..2": not -2 <= s.presence_penalty <= 2,
         f"frequency_penalty={s.frequency_penalty} is outside -2..2": not -2 <= s.frequency_penalty <= 2,
+        f"seed={s.seed} is negative; Ollama would draw one": s.seed < 0,
         f"{len(s.stop)} stop strings; vLLM takes at most {MAX_STOPS}": len(s.stop) > MAX_STOPS,
         "a stop string is empty": "" in s.stop,
         f"deadline_s={request.deadline_s} must be above 0": request.deadline_s <= 0,
