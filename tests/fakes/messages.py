@@ -13,7 +13,20 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
+from services.llm.registry import Capability, Model
 from tests.fakes.engine import Cut
+
+ALIAS = "writer"
+ENTRY = Model(
+    alias=ALIAS,
+    why="a test's",
+    context=200_000,
+    names={"anthropic": "claude-sonnet-5-5"},
+    capabilities=frozenset(Capability),
+    source=None,
+    stop=("<|im_end|>",),
+)
+"""A model that has a name there and can do everything."""
 
 Event = dict[str, Any]
 USAGE = {"input_tokens": 20, "cache_creation_input_tokens": 3, "cache_read_input_tokens": 2}

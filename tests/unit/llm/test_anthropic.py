@@ -13,7 +13,6 @@ import pytest
 from services.llm.errors import BusyError, ConfigError, DeadError, ErrorType
 from services.llm.providers import anthropic_request
 from services.llm.providers.anthropic import Anthropic
-from services.llm.registry import Capability, Model
 from services.llm.types import (
     ChatRequest,
     Chunk,
@@ -28,19 +27,9 @@ from services.llm.types import (
     Usage,
 )
 from tests.fakes.engine import serving
-from tests.fakes.messages import CUT, STALL, FakeMessages, call_events, message, text_events
+from tests.fakes.messages import ALIAS, CUT, ENTRY, STALL, FakeMessages, call_events, message, text_events
 from tests.unit.llm.conftest import ask
 
-ALIAS = "writer"
-ENTRY = Model(
-    alias=ALIAS,
-    why="a test's",
-    context=200_000,
-    names={"anthropic": "claude-sonnet-5-5"},
-    capabilities=frozenset(Capability),
-    source=None,
-    stop=("<|im_end|>",),
-)
 SCHEMA = {
     "type": "object",
     "properties": {"n": {"type": "integer", "minimum": 1, "maximum": 9}},
