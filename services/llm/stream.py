@@ -65,7 +65,10 @@ class Collected:
 
 
 class Relay:
-    """One stream's way through the chain. `seen` is the link whose tokens the reader has."""
+    """One stream's way through the chain.
+
+    `seen` is the link whose tokens the reader has, `broke` what ended them: that is told, not how a rescue failed.
+    """
 
     def __init__(self, run: Run, request: ChatRequest, chain: Chain, *, stall_s: float) -> None:
         self._run = run
@@ -75,6 +78,7 @@ class Relay:
         self._seen: Link | None = None
         self._kept = ""
         self._rescued = False
+        self._broke: LLMError | None = None
 
     async def events(self) -> AsyncGenerator[StreamEvent, None]:
         """Tokens and always an `End`; raises `LLMError` only while the reader has seen nothing."""
@@ -88,7 +92,7 @@ class Relay:
         except LLMError as exc:
             if self._seen is None:
                 raise
-            yield self._partial(self._seen, exc)
+            yield self._partial(self._seen, self._broke or exc)
 
     async def _tries(self) -> AsyncGenerator[StreamEvent, None]:
         run, chain = self._run, self._chain
@@ -112,6 +116,8 @@ class Relay:
                     outcome = Outcome.RESCUED if self._rescued else Outcome.COMPLETE
                     yield End(outcome=outcome, answer=run.answer(link, completion))
                     return
+                if self._seen is link:
+                    self._broke = self._broke or current.error
                 if self._seen is not None and self._request.rescue is Rescue.NONE:
                     yield self._partial(link, current.error)
                     return
