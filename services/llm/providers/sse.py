@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 
 LINE_LIMIT = 4 * 2**20
-"""Bytes. A line longer than this is no event of a chat; it would only eat memory."""
+"""Bytes. A line or an event longer than this is none of a chat; it would only eat memory."""
 
 
 async def data_of(stream: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
     """The `data` of each event, several lines joined by a line feed. Comments and other fields are passed over.
 
-    Raises `ValueError` for a line above `LINE_LIMIT`. What stands behind the last line feed is no event.
+    Raises `ValueError` for what is above `LINE_LIMIT`. What stands behind the last line feed is no event.
     """
     rest = b""
     data: list[bytes] = []
@@ -30,3 +30,5 @@ async def data_of(stream: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
             elif data and line in (b"", b"\r"):
                 yield data[0].rstrip(b"\r") if len(data) == 1 else b"\n".join(part.rstrip(b"\r") for part in data)
                 data.clear()
+        if data and len(data) + sum(map(len, data)) > LINE_LIMIT:
+            raise ValueError(f"an event of more than {LINE_LIMIT} bytes in a stream of events")
