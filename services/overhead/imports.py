@@ -6,6 +6,7 @@ import json
 import random
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -40,15 +41,21 @@ class Import:
 def measure(
     rounds: int, *, seed: int, env: Mapping[str, str], on_round: Callable[[int, int], None]
 ) -> dict[str, list[Import]]:
-    """`rounds` imports of each subject. One before them, not counted, compiles what is not compiled yet."""
+    """`rounds` imports of each subject, all from bytecode: one of each before them, not counted, writes it.
+
+    It goes to a folder of the measurement, so that it does not matter what was compiled or may be written elsewhere.
+    """
     rng = random.Random(seed)
     found: dict[str, list[Import]] = {name: [] for name in MODULES}
-    for name in MODULES:
-        _probe(name, env)
-    for done in range(rounds):
-        for name in rng.sample(list(MODULES), len(MODULES)):
-            found[name].append(_probe(name, env))
-        on_round(done + 1, rounds)
+    with tempfile.TemporaryDirectory() as bytecode:
+        compiling = {name: value for name, value in env.items() if name != "PYTHONDONTWRITEBYTECODE"}
+        compiling["PYTHONPYCACHEPREFIX"] = bytecode
+        for name in MODULES:
+            _probe(name, compiling)
+        for done in range(rounds):
+            for name in rng.sample(list(MODULES), len(MODULES)):
+                found[name].append(_probe(name, compiling))
+            on_round(done + 1, rounds)
     return found
 
 
