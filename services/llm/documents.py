@@ -22,11 +22,21 @@ NOTHING_ELSE: referencing.Registry[Any] = referencing.Registry()
 def schema_problem(schema: JSONSchema) -> str | None:
     """Why `schema` is not a JSON schema (draft 2020-12); None when it is."""
     try:
-        jsonschema.Draft202012Validator.check_schema(dict(schema))
-    except jsonschema.SchemaError as exc:
-        return str(exc.message)
+        return _problem_of(json.dumps(schema))
+    except (TypeError, ValueError) as exc:
+        return f"it is not JSON: {exc}"
     except RecursionError:
         return "it is nested too deep"
+
+
+@functools.lru_cache(maxsize=64)
+def _problem_of(text: str) -> str | None:
+    """Kept, because a service sends the same few schemas for ever and looking through one takes milliseconds."""
+    schema = json.loads(text)
+    try:
+        jsonschema.Draft202012Validator.check_schema(schema)
+    except jsonschema.SchemaError as exc:
+        return str(exc.message)
     return _dangling(schema)
 
 
@@ -58,7 +68,7 @@ def check_completion(request: ChatRequest, completion: Completion, *, provider: 
     Raises `PartialError`: the next provider may try, and none is blamed for illness.
     """
     problem = _emptiness(request, completion)
-    if request.tools:
+    if request.tools and problem is None:
         problem = _calls_problem(request, completion)
     if request.schema is not None and not completion.tool_calls and problem is None:
         problem = _document_problem(request, completion)
