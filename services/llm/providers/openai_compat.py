@@ -6,8 +6,9 @@ several times the rest of a call (`cutover overhead`).
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
 from typing import Any
 
 import httpx2
@@ -35,8 +36,15 @@ FOREIGN = (
 )
 """What the SDK and its HTTP library raise; `translate` has a row for each."""
 
+NO_LIST = (404, 405, 501)
+"""Statuses of a server that does not list its models."""
+
 KEPT_FOR_S = 4.0
 """Seconds that an idle connection is kept; uvicorn, under vLLM, closes it after 5."""
+
+
+END_S = 0.2
+"""Seconds that the end of a body may take behind its last event; it comes in the same packet from vLLM."""
 
 
 class _Stream(openai.AsyncStream[Any]):
@@ -119,9 +127,11 @@ class OpenAICompat:
                 "/chat/completions", cast_to=object, body=body, options=options, stream=True, stream_cls=_Stream
             )
             frames = FrameReader(self.name)
+            events = data_of(opened.response.aiter_bytes())
             async with contextlib.aclosing(opened.response):
-                async for data in data_of(opened.response.aiter_bytes()):
+                async for data in events:
                     if data == DONE:
+                        await _to_the_end(events)
                         return
                     yield frames.chunk(data)
 
@@ -151,10 +161,18 @@ class OpenAICompat:
             return int(answer.json()["count"])
 
     async def reachable(self, alias: str) -> None:
-        """Returns where the server answers, takes the key and lists the model; no prompt is sent. Raises `LLMError`."""
-        with self._translated():
-            answer = await self._sdk.get("/models", cast_to=httpx2.Response)
-            served = [entry["id"] for entry in answer.json()["data"]]
+        """Returns where the server answers, takes the key and lists the model; no prompt is sent. Raises `LLMError`.
+
+        One that answers and has no such list, as a proxy may, counts as there: the next request will tell.
+        """
+        try:
+            with self._translated():
+                answer = await self._sdk.get("/models", cast_to=httpx2.Response)
+                served = [entry["id"] for entry in answer.json()["data"]]
+        except ConfigError as exc:
+            if exc.status in NO_LIST:
+                return
+            raise
         if self.model(alias) not in served:
             detail = f"no model {self.model(alias)!r} there; it serves: {', '.join(map(str, served))}"
             raise ConfigError(detail, provider=self.name, type=ErrorType.MODEL_NOT_FOUND)
@@ -175,6 +193,14 @@ class OpenAICompat:
             yield
         except FOREIGN as exc:
             raise translate(exc, provider=self.name) from exc
+
+
+async def _to_the_end(events: AsyncIterator[bytes]) -> None:
+    """Read what is left behind [DONE], the body's own end: only then is its connection kept for the next request."""
+    with contextlib.suppress(TimeoutError, httpx2.HTTPError, ValueError):
+        async with asyncio.timeout(END_S):
+            async for _ in events:
+                pass
 
 
 def translate(exc: Exception, *, provider: str) -> LLMError:
