@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
-from services.settings import SERVICES, Resort, SettingsError, load
+from services.settings import SERVICES, VARIABLES, Resort, SettingsError, load
+from tests.house.sources import ROOT
 
 REMOTE = {"LLM_EGRESS": "on", "LLM_LAST_RESORT": "remote", "REMOTE_VLLM_URL": "https://gpu.example"}
 CLAUDE = {
@@ -82,3 +85,13 @@ def test_a_contradiction_is_one_sentence_that_says_what_to_set(change: dict[str,
 def test_on_this_machine_tls_may_be_left_out(host: str) -> None:
     """For a test, or a tunnel that ends here."""
     assert load({**REMOTE, "REMOTE_VLLM_URL": f"http://{host}:9000/v1"}).last_resorts.remote_url
+
+
+def test_the_page_names_every_setting_and_only_those() -> None:
+    """What an operator reads is what there is."""
+    page = (ROOT / "docs" / "LAST_RESORT.md").read_text(encoding="utf-8")
+    outside = [v.name for v in VARIABLES if v.name.startswith(("REMOTE_", "ANTHROPIC_")) or v.name == "LLM_EGRESS"]
+
+    assert [name for name in outside if name not in page] == []
+    named = set(re.findall(r"\b(?:LLM|NOTES_LLM|REMOTE_VLLM|ANTHROPIC)_[A-Z_]+\b", page))
+    assert named - {v.name for v in VARIABLES} == set()
