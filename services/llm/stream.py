@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field, replace
@@ -29,6 +28,7 @@ from services.llm.types import (
     ToolCall,
     Usage,
 )
+from services.llm.watchdog import Watchdog
 
 
 @dataclass(slots=True)
@@ -79,6 +79,7 @@ class Relay:
         self._kept = ""
         self._rescued = False
         self._broke: LLMError | None = None
+        self._watchdog = Watchdog()
 
     async def events(self) -> AsyncGenerator[StreamEvent, None]:
         """Tokens and always an `End`; raises `LLMError` only while the reader has seen nothing."""
@@ -93,6 +94,8 @@ class Relay:
             if self._seen is None:
                 raise
             yield self._partial(self._seen, self._broke or exc)
+        finally:
+            self._watchdog.close()
 
     async def _tries(self) -> AsyncGenerator[StreamEvent, None]:
         run, chain = self._run, self._chain
@@ -194,8 +197,7 @@ class Relay:
         else:
             wait_s = left_s
         try:
-            async with asyncio.timeout(min(wait_s, left_s)):
-                return await anext(chunks, None)
+            return await self._watchdog.wait(anext(chunks, None), min(wait_s, left_s))
         except TimeoutError as exc:
             if left_s <= wait_s:
                 raise run.out_of_time(link.name) from exc
