@@ -8,6 +8,7 @@ import time
 import uuid
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping
+from dataclasses import replace
 
 from services.faults.judge import Ended, Mode, Observed
 from services.faults.script import SCHEMA, Role
@@ -22,6 +23,7 @@ from services.llm.registry import models
 from services.llm.types import (
     Answer,
     ChatRequest,
+    Continued,
     End,
     Finish,
     Message,
@@ -41,6 +43,7 @@ PROBE_EVERY_S = 0.2
 GUARD = 10.0
 """A request that has not ended after this many deadlines hangs."""
 
+RESCUES = {Mode.RESCUE: Rescue.RESTART, Mode.CONTINUE: Rescue.CONTINUE}
 NOBODY_THERE = frozenset({ErrorType.CONNECT, ErrorType.TIMEOUT_CONNECT})
 
 
@@ -49,6 +52,7 @@ class Ours:
 
     name = "ours"
     retries = 0
+    modes = frozenset(Mode)
 
     @contextlib.asynccontextmanager
     async def open(self, urls: Mapping[Role, str], draw: Draw) -> AsyncIterator[Session]:
@@ -95,7 +99,7 @@ class OurSession:
     """One client; `events` are what it told its hooks."""
 
     def __init__(self, client: LLMClient, events: list[RequestEvent]) -> None:
-        self._client = client
+        self.client = client
         self._events = events
 
     def counted(self) -> Mapping[str, int]:
@@ -123,35 +127,30 @@ class OurSession:
         return self._completed(told, request, time.monotonic() - began)
 
     async def _chat(self, request: ChatRequest) -> Observed:
-        answer = await self._client.chat(request)
+        answer = await self.client.chat(request)
         return _answered(answer, answer.text)
 
     async def _stream(self, request: ChatRequest) -> Observed:
         """As a reader sees it: tokens, thrown away where it is told that they are void."""
         shown: list[str] = []
-        async with contextlib.aclosing(self._client.stream(request)) as events:
+        continued = False
+        async with contextlib.aclosing(self.client.stream(request)) as events:
             async for event in events:
                 match event:
                     case Token(text=text):
                         shown.append(text)
                     case Restarted():
                         shown.clear()
+                    case Continued():
+                        continued = True
                     case End(outcome=outcome, answer=answer, error=error):
-                        return _ended(outcome, answer, error, "".join(shown))
+                        told = _ended(outcome, answer, error, "".join(shown))
+                        return replace(told, continued=continued)
         return Observed(ended=Ended.CRASHED, took_s=0.0, detail="a stream without an `End`")
 
     def _completed(self, told: Observed, request: ChatRequest, took_s: float) -> Observed:
         attempts = Counter(a.provider for e in self._events if e.request_id == request.request_id for a in e.attempts)
-        return Observed(
-            ended=told.ended,
-            took_s=took_s,
-            text=told.text,
-            provider=told.provider,
-            kind=told.kind,
-            detail=told.detail,
-            retry_after_s=told.retry_after_s,
-            attempts=attempts,
-        )
+        return replace(told, took_s=took_s, attempts=attempts)
 
 
 def _ended(outcome: Outcome, answer: Answer, error: LLMError | None, shown: str) -> Observed:
@@ -177,6 +176,6 @@ def _request(asked: Asked) -> ChatRequest:
         sampling=Sampling(max_tokens=MAX_TOKENS),
         deadline_s=asked.deadline_s,
         schema=SCHEMA if asked.schema else None,
-        rescue=Rescue.RESTART if asked.mode is Mode.RESCUE else Rescue.NONE,
+        rescue=RESCUES.get(asked.mode, Rescue.NONE),
         request_id=uuid.uuid4().hex,
     )

@@ -131,8 +131,9 @@ FAILOVERBENCH: tuple[Fault, ...] = (
         source="S14",
         title="cut in the middle, and the fallback refuses any prefill",
         right="restarted cleanly; the fallback's 400 never hides what happened",
-        expects=MIDWAY,
+        expects={**MIDWAY, Mode.CONTINUE: BROKEN},
         setup=lambda d: Setup(primary=(Begin(), Words(d.cut), Close()), refuses_prefill=True),
+        play=plays.unmasked,
     ),
     Fault(
         id="flap",

@@ -13,11 +13,13 @@ SLACK_S = 0.2
 
 
 class Mode(enum.StrEnum):
-    """How a request is asked: a whole answer, a stream, or a stream whose service wants a broken one restarted."""
+    """How a request is asked: a whole answer, a stream, or a stream whose service wants a broken one restarted
+    (`rescue`) or continued from where it broke (`continue`)."""
 
     CHAT = "chat"
     STREAM = "stream"
     RESCUE = "rescue"
+    CONTINUE = "continue"
 
 
 class Ended(enum.StrEnum):
@@ -81,7 +83,7 @@ class Observed:
     """How one request of a subject ended.
 
     `provider` is who the subject says has answered and `kind` the class of its error, "" where it does not say;
-    `attempts` its own count of tries by provider; times in seconds.
+    `attempts` is its own count of tries by provider, `continued` that another provider wrote on; times in seconds.
     """
 
     ended: Ended
@@ -92,6 +94,7 @@ class Observed:
     detail: str = ""
     retry_after_s: float | None = None
     attempts: Mapping[str, int] = field(default_factory=dict)
+    continued: bool = False
 
 
 def judge(expect: Expect, observed: Observed, *, deadline_s: float) -> list[Problem]:
@@ -139,6 +142,8 @@ def _text(expect: Expect, observed: Observed) -> list[Problem]:
     who = whose(observed.text)
     if who is None:
         return [Problem(Flaw.WRONG_TEXT, _fault_of(observed.text))]
+    if observed.continued:  # the beginning is the primary's, and so must be the whole
+        who = Role.FALLBACK if who is Role.PRIMARY else Role.PRIMARY
     if observed.provider and observed.provider != who:
         return [Problem(Flaw.WRONG_PROVIDER, f"{who} has answered, said to be {observed.provider}")]
     if who not in expect.by:

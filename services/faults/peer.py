@@ -43,6 +43,7 @@ class Peer:
     def __init__(self, name: str, process: asyncio.subprocess.Process) -> None:
         self.name = name
         self.retries = RETRIES[name]
+        self.modes = frozenset({Mode.CHAT, Mode.STREAM, Mode.RESCUE})
         self.versions: Mapping[str, str] = {}
         self.ready = asyncio.Event()
         self._process = process

@@ -23,6 +23,12 @@ async def accounted(stage: Stage) -> None:
     stage.require(bool(observed.provider), Flaw.CONDUCT, "the answer does not say who gave it")
 
 
+async def unmasked(stage: Stage) -> None:
+    """What broke is told, not the refusal that an attempt to continue met with."""
+    observed = await stage.ask()
+    stage.require("prefill" not in observed.detail, Flaw.CONDUCT, f"the refusal hides what broke: {observed.detail}")
+
+
 async def leave(stage: Stage) -> None:
     """The caller goes away in the middle; the upstream is told, and nobody else is asked."""
     asking = asyncio.ensure_future(stage.ask())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -41,11 +42,11 @@ async def run(
     on_row: Callable[[Row], None] = lambda _: None,
 ) -> list[Row]:
     """Every fault in every mode, in an order drawn by `seed`; the rows come back in the catalogue's order."""
-    jobs = [(fault, mode) for fault in faults for mode in fault.expects]
+    jobs = [(fault, mode) for fault in faults for mode in fault.expects if mode in subject.modes]
     random.Random(seed).shuffle(jobs)
     slots = asyncio.Semaphore(at_a_time)
     done: dict[str, list[Played]] = {fault.id: [] for fault in faults}
-    modes = {fault.id: len(fault.expects) for fault in faults}
+    modes = Counter(fault.id for fault, _ in jobs)
 
     async def one(fault: Fault, mode: Mode) -> None:
         async with slots:

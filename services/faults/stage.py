@@ -75,10 +75,11 @@ class Session(Protocol):
 
 
 class Subject(Protocol):
-    """Who is judged. `retries` is how often it is set up to ask the same provider again."""
+    """Who is judged. `retries` is how often it is set up to ask the same provider again, `modes` what it offers."""
 
     name: str
     retries: int
+    modes: frozenset[Mode]
 
     def open(self, urls: Mapping[Role, str], draw: Draw) -> contextlib.AbstractAsyncContextManager[Session]: ...
 
@@ -159,10 +160,10 @@ class Played:
     took_s: float
 
 
-async def play(fault: Fault, mode: Mode, subject: Subject, *, seed: int) -> Played:
-    """A fresh pair of upstreams, a fresh session, the fault's play, then the counts."""
+async def play(fault: Fault, mode: Mode, subject: Subject, *, seed: int, draw: Draw | None = None) -> Played:
+    """Fresh upstreams, a fresh session, the fault's play, then the counts. `draw` takes the place of one by `seed`."""
     began = asyncio.get_running_loop().time()
-    draw = Draw.of(f"{seed}:{fault.id}:{mode}")
+    draw = draw or Draw.of(f"{seed}:{fault.id}:{mode}")
     async with _staged(fault, mode, draw, subject) as stage:
         await fault.play(stage)
         seen = {Role.PRIMARY: stage.primary.seen, Role.FALLBACK: stage.fallback.seen}

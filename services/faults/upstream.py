@@ -119,7 +119,7 @@ class Upstream:
         """Whether another request may follow. `ahead` ends early where the caller leaves."""
         with self._counted(body, path):
             wire = wire_of(path, str(body.get("model", ""))) or OpenAIWire("")  # it refuses any other path
-            words = (DOCUMENTS if "response_format" in body or body.get("format") else WORDS)[self.role]
+            words = self._words(body)
             reply = Reply(
                 writer,
                 wire,
@@ -139,6 +139,15 @@ class Upstream:
             self.seen.left += 1
             self.seen.left_at = asyncio.get_running_loop().time()
             return False
+
+    def _words(self, body: Mapping[str, Any]) -> tuple[str, ...]:
+        """What it has to say: its own answer, or the rest of the one that the request has begun."""
+        last = body["messages"][-1] if body.get("messages") else {}
+        begun = str(last["content"]) if last.get("role") == "assistant" else ""
+        whole = "".join(WORDS[Role.PRIMARY])
+        if begun and whole.startswith(begun):
+            return tuple(whole[len(begun) :])
+        return (DOCUMENTS if "response_format" in body or body.get("format") else WORDS)[self.role]
 
     def _next(self, path: str, body: Mapping[str, Any]) -> Script:
         if wire_of(path, "") is None:

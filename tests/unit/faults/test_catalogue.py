@@ -53,6 +53,7 @@ class Fool:
 
     name = "fool"
     retries = 0
+    modes = frozenset(Mode)
 
     def __init__(self, observed: Observed) -> None:
         self._observed = observed
