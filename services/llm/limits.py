@@ -3,8 +3,8 @@
 The limit moves by additive increase and multiplicative decrease (Chiu and Jain 1989; the form and the 0.9 are those of
 `AIMDLimit` in Netflix's concurrency-limits): it grows while at least half of it is in use and answers come at their
 usual pace, and shrinks when one is dropped or far slower than while little was going on. Like TCP it doubles at first,
-until the first shrinking. An engine that works on few requests at a time (Ollama) is soon slow, so its limit stays small; one
-that batches (vLLM) slows down late.
+until the first shrinking. An engine that works on few requests at a time (Ollama) is soon slow, so its limit stays
+small; one that batches (vLLM) slows down late.
 """
 
 from __future__ import annotations

@@ -27,28 +27,25 @@ TOKENS_PER_IMAGE = 4096
 def check(request: ChatRequest) -> None:
     """Refuse what one engine would refuse and the other would take in silence. Raises `CallerError`."""
     s = request.sampling
-    problems = {
-        "messages is empty": not request.messages,
-        "the last message must be the user's or a tool's": bool(request.messages)
-        and request.messages[-1].role not in (Role.USER, Role.TOOL),
-        f"max_tokens={s.max_tokens} must be at least 1": s.max_tokens < 1,
-        f"temperature={s.temperature} is outside 0..2": not 0 <= s.temperature <= 2,
-        f"top_p={s.top_p} is outside 0..1, or 0": not 0 < s.top_p <= 1,
-        f"min_p={s.min_p} is outside 0..1": not 0 <= s.min_p <= 1,
-        f"top_k={s.top_k} is negative; 0 means off": s.top_k < 0,
-        f"repetition_penalty={s.repetition_penalty} must be above 0": s.repetition_penalty <= 0,
-        f"presence_penalty={s.presence_penalty} is outside -2..2": not -2 <= s.presence_penalty <= 2,
-        f"frequency_penalty={s.frequency_penalty} is outside -2..2": not -2 <= s.frequency_penalty <= 2,
-        f"seed={s.seed} is negative; Ollama would draw one": s.seed < 0,
-        f"{len(s.stop)} stop strings; vLLM takes at most {MAX_STOPS}": len(s.stop) > MAX_STOPS,
-        "a stop string is empty": "" in s.stop,
-        f"deadline_s={request.deadline_s} must be above 0": request.deadline_s <= 0,
-        f"repairs={request.repairs} is negative": request.repairs < 0,
-        "a document or a tool call cannot be continued by another engine; use Rescue.RESTART": request.rescue
-        is Rescue.CONTINUE
-        and bool(request.schema is not None or request.tools),
-    }
-    found = [problem for problem, holds in problems.items() if holds]
+    problems = (
+        (not request.messages, "messages is empty"),
+        (_ends_wrong(request), "the last message must be the user's or a tool's"),
+        (s.max_tokens < 1, "max_tokens={s.max_tokens} must be at least 1"),
+        (not 0 <= s.temperature <= 2, "temperature={s.temperature} is outside 0..2"),
+        (not 0 < s.top_p <= 1, "top_p={s.top_p} is outside 0..1, or 0"),
+        (not 0 <= s.min_p <= 1, "min_p={s.min_p} is outside 0..1"),
+        (s.top_k < 0, "top_k={s.top_k} is negative; 0 means off"),
+        (s.repetition_penalty <= 0, "repetition_penalty={s.repetition_penalty} must be above 0"),
+        (not -2 <= s.presence_penalty <= 2, "presence_penalty={s.presence_penalty} is outside -2..2"),
+        (not -2 <= s.frequency_penalty <= 2, "frequency_penalty={s.frequency_penalty} is outside -2..2"),
+        (s.seed < 0, "seed={s.seed} is negative; Ollama would draw one"),
+        (len(s.stop) > MAX_STOPS, "{stops} stop strings; vLLM takes at most {most}"),
+        ("" in s.stop, "a stop string is empty"),
+        (request.deadline_s <= 0, "deadline_s={request.deadline_s} must be above 0"),
+        (request.repairs < 0, "repairs={request.repairs} is negative"),
+        (_continues_document(request), "a document or a tool call cannot be continued elsewhere; use Rescue.RESTART"),
+    )
+    found = [said.format(s=s, request=request, stops=len(s.stop), most=MAX_STOPS) for holds, said in problems if holds]
     if request.schema is not None and (problem := schema_problem(request.schema)):
         found.append(f"schema is not a JSON schema: {problem}")
     found += _message_problems(request) + _tool_problems(request)
@@ -56,6 +53,14 @@ def check(request: ChatRequest) -> None:
         found.append(problem)
     if found:
         raise CallerError("; ".join(found))
+
+
+def _ends_wrong(request: ChatRequest) -> bool:
+    return bool(request.messages) and request.messages[-1].role not in (Role.USER, Role.TOOL)
+
+
+def _continues_document(request: ChatRequest) -> bool:
+    return request.rescue is Rescue.CONTINUE and bool(request.schema is not None or request.tools)
 
 
 def _prefill_problem(request: ChatRequest) -> str | None:
