@@ -5,22 +5,25 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import math
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 
 import httpx2
 import pytest
 
+from services.llm.embedding import Embedder
 from services.llm.errors import ConfigError, ContextTooLong, DeadError
 from services.llm.link import Provider
 from services.llm.providers.ollama import Ollama
 from services.llm.providers.openai_compat import OpenAICompat
 from services.llm.registry import Model, models
+from services.llm.spaces import EmbedRequest, check_vectors
 from services.llm.types import ChatRequest, Chunk, Finish, Message, Role, Sampling
 from services.settings import Settings
 from tests.fakes.engine import FakeEngine, Fault, free_port, serving
 
-ALIAS = "smollm2-135m"
+ALIAS, EMBED = "smollm2-135m", "smollm2-135m-embed"
 SCHEMA = {
     "type": "object",
     "properties": {"colour": {"type": "string", "enum": ["mauve", "teal"]}},
@@ -167,6 +170,93 @@ async def test_too_long_prompt_is_the_callers_error(subject: Subject) -> None:
     subject.script(fault=Fault.TOO_LONG_400)
     with pytest.raises(ContextTooLong):
         await subject.provider.chat(ask("word " * 6000))
+
+
+ANSWER_BEGUN = (
+    Message(role=Role.SYSTEM, content="Be terse."),
+    Message(role=Role.USER, content="Count from one to ten in words."),
+)
+BEGUN: dict[str, tuple[str, int]] = {
+    "in the middle": ("One, two,", 30),
+    "with a space behind": ("One, two, ", 31),
+    "with spaces around": (" leading and trailing ", 30),
+    "a piece of the template's own mark": ("im", 27),
+    "the template's own mark": ("<|im_end|>", 27),
+    "line ends around": ("\n\nx\n", 29),
+    "other scripts": ("é🙂 ", 30),
+}
+"""How an answer begins, and the tokens of its prompt: one number for both engines."""
+
+
+@pytest.mark.parametrize("how", BEGUN)
+async def test_a_begun_answer_is_the_same_prompt_to_both(subject: Subject, how: str) -> None:
+    """The turn stays open on both, token by token."""
+    prefill, tokens = BEGUN[how]
+    completion = await subject.provider.chat(
+        ask(messages=ANSWER_BEGUN, prefill=prefill, sampling=Sampling(max_tokens=2))
+    )
+
+    if subject.fake is None:
+        assert completion.usage.prompt_tokens == tokens
+    else:
+        assert subject.fake.bodies[0]["messages"][-1] == {"role": "assistant", "content": prefill}
+
+
+async def test_a_begun_answer_is_continued(subject: Subject) -> None:
+    """Not begun anew: the next number comes, and what was given is not said again. Whole and streamed."""
+    subject.script(" three,", " four,")
+    request = ask(messages=ANSWER_BEGUN, prefill="One, two,", sampling=Sampling(max_tokens=12))
+    completion = await subject.provider.chat(request)
+    chunks = await collect(subject.provider, request)
+
+    assert completion.text.startswith(" three, four,")
+    assert "".join(c.text for c in chunks) == completion.text
+
+
+async def test_a_second_answer_begun_joins_the_first(subject: Subject) -> None:
+    """Two turns of one role are one with an empty line between, as Ollama joins them."""
+    messages = (*ANSWER_BEGUN, Message(role=Role.ASSISTANT, content="Two."))
+    request = ask(messages=messages, prefill="And three,", sampling=Sampling(max_tokens=2))
+    completion = await subject.provider.chat(request)
+
+    assert subject.fake is not None or completion.usage.prompt_tokens == 33
+
+
+def embedding(*texts: str) -> EmbedRequest:
+    return EmbedRequest(service="rag", alias=EMBED, texts=texts, deadline_s=60.0)
+
+
+async def test_vectors_are_of_the_registrys_space(subject: Subject) -> None:
+    """One a text, in their order, of its dimension and length; the same again for the same text."""
+    space = models()[EMBED].space
+    assert isinstance(subject.provider, Embedder)
+    assert space is not None
+    if subject.provider.engine == "vllm":  # a server that generates does not embed, and the registry names none
+        assert not subject.provider.embeds(EMBED)
+        with pytest.raises(ConfigError):
+            await subject.provider.embed(embedding("a wall"))
+        return
+    assert subject.provider.embeds(EMBED)
+    assert not subject.provider.embeds(ALIAS)
+    request = embedding("a wall", "a house by the sea", "a wall")
+    vectors = await subject.provider.embed(request)
+
+    check_vectors(vectors, request, space, provider="ollama")
+    first, other, again = vectors.rows
+    assert math.dist(first, again) < 1e-3
+    assert math.dist(first, other) > 1e-3
+    assert vectors.usage.prompt_tokens
+
+
+async def test_a_text_too_long_to_embed_is_refused(subject: Subject) -> None:
+    """Ollama cuts it and says nothing, unless it is told not to."""
+    if subject.provider.engine == "vllm":
+        return
+    assert isinstance(subject.provider, Embedder)
+    subject.script(fault=Fault.TOO_LONG_400)
+    async with asyncio.timeout(60):
+        with pytest.raises(ContextTooLong):
+            await subject.provider.embed(embedding("word " * 6000))
 
 
 async def test_leaving_frees_the_engine(subject: Subject) -> None:

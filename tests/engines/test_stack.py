@@ -40,6 +40,7 @@ SHAPES = {
     "other scripts": [user("Äpfel, naïve — 日本語 🙂")],
     "the template's own marks": [user("What does <|im_end|> mean?")],
     "an answer begun": [user("Count."), assistant("One, two,")],
+    "an answer begun twice": [system("Be kind."), user("Count."), assistant("One,"), assistant("two, ")],
 }
 
 
@@ -67,6 +68,32 @@ def test_both_engines_count_the_same_prompt_tokens(engines: Settings, shape: str
     by_ollama = ask_ollama(engines, SHAPES[shape])["prompt_eval_count"]
 
     assert by_vllm == by_ollama
+
+
+@pytest.mark.parametrize("shape", ["an answer begun", "an answer begun twice"])
+def test_vllm_goes_on_with_a_begun_answer_either_way(engines: Settings, shape: str) -> None:
+    """Told to continue or not, its template leaves the turn open as Ollama's does."""
+    body = {"model": MODEL.names["vllm"], "messages": SHAPES[shape], "max_tokens": 1, "temperature": 0}
+    told = {**body, "continue_final_message": True, "add_generation_prompt": False}
+    counts = [post(f"{engines.vllm_url}/v1/chat/completions", b)["usage"]["prompt_tokens"] for b in (body, told)]
+
+    assert counts[0] == counts[1]
+
+
+def test_up_makes_ollamas_model_anew_when_its_template_has_changed(
+    engines: Settings, child_env: dict[str, str], progress: local.Progress
+) -> None:
+    """As after an upgrade, while Ollama runs on; its prompt is vLLM's again."""
+    ours = post(f"{engines.ollama_url}/api/show", {"model": MODEL.names["ollama"]})["template"]
+    old = {"model": MODEL.names["ollama"], "from": MODEL.names["ollama"], "template": "{{ .Prompt }}", "stream": False}
+    post(f"{engines.ollama_url}/api/create", old)
+    asked = SHAPES["system and user"]
+    before = ask_ollama(engines, asked)["prompt_eval_count"]
+    local.start_engine(engines, "ollama", progress, env=child_env)
+
+    assert post(f"{engines.ollama_url}/api/show", {"model": MODEL.names["ollama"]})["template"] == ours
+    after = ask_ollama(engines, asked)["prompt_eval_count"]
+    assert before != after == ask_vllm(engines, asked)["usage"]["prompt_tokens"]
 
 
 def test_both_engines_stop_at_the_end_of_the_turn(engines: Settings) -> None:

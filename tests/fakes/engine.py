@@ -6,6 +6,8 @@ import asyncio
 import contextlib
 import enum
 import json
+import math
+import random
 import socket
 from collections import deque
 from collections.abc import AsyncIterator
@@ -52,7 +54,12 @@ STATUSES: dict[Fault, tuple[int, dict[str, Any]]] = {
     Fault.BROKEN_500: (500, {"message": "EngineCore encountered an issue", "type": "x", "param": None, "code": 500}),
     Fault.TOO_LONG_400: (
         400,
-        {"message": "maximum context length", "type": "BadRequestError", "param": "input_tokens", "code": 400},
+        {
+            "message": "input length exceeds maximum context length",
+            "type": "BadRequestError",
+            "param": "input_tokens",
+            "code": 400,
+        },
     ),
     Fault.BAD_REQUEST_400: (400, {"message": "no", "type": "BadRequestError", "param": "temperature", "code": 400}),
     Fault.MODEL_404: (
@@ -85,6 +92,7 @@ class FakeEngine:
     running: int = 0
     most_running: int = 0
     token_count: int | None = None
+    dimension: int = 576
     loaded: bool = True
     slots: int = 0
     work_s: float = 0.0
@@ -95,6 +103,7 @@ class FakeEngine:
             routes=[
                 Route("/v1/chat/completions", self._openai, methods=["POST"]),
                 Route("/api/chat", self._ollama, methods=["POST"]),
+                Route("/api/embed", self._embed, methods=["POST"]),
                 Route("/tokenize", self._tokenize, methods=["POST"]),
                 Route("/api/ps", self._ps),
             ]
@@ -108,6 +117,17 @@ class FakeEngine:
         if self.token_count is None:
             return JSONResponse({"detail": "Not Found"}, status_code=404)
         return JSONResponse({"count": self.token_count})
+
+    async def _embed(self, request: Request) -> Response:
+        body = await request.json()
+        self.bodies.append(body)
+        self.headers.append(dict(request.headers))
+        fault = self.faults.popleft() if self.faults else self.default
+        if fault in STATUSES:
+            status, error = STATUSES[fault]
+            return JSONResponse(_Ollama().error(error), status_code=status)
+        rows = [_vector(text, self.dimension) for text in body["input"]]
+        return JSONResponse({"model": body["model"], "embeddings": rows, "prompt_eval_count": len(rows)})
 
     async def _openai(self, request: Request) -> Response:
         return await self._answer(request, _OpenAI())
@@ -203,6 +223,14 @@ class FakeEngine:
             await asyncio.sleep(0)
         if fault is not Fault.NO_FINISH:
             yield wire.end("length" if fault is Fault.LENGTH else "stop", len(words))
+
+
+def _vector(text: str, dimension: int) -> list[float]:
+    """Of length 1, and another one for another text."""
+    drawn = random.Random(text)
+    row = [drawn.gauss(0, 1) for _ in range(dimension)]
+    length = math.hypot(*row)
+    return [x / length for x in row]
 
 
 async def _cut(begin: bytes) -> AsyncIterator[bytes]:
