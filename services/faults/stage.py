@@ -10,12 +10,13 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from services.faults.judge import Ended, Expect, Flaw, Mode, Observed, Problem, judge, judge_counts
-from services.faults.script import OK, WORDS, Role, Script
+from services.faults.script import OK, Role, Script
 from services.faults.upstream import Upstream
 
 PROMPT = "What does the first coffee cost?"
 STEP_S = 0.02
-SHORTEST = min(len(words) for words in WORDS.values())
+SHORTEST = 12
+"""Words of the shorter of the two answers."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

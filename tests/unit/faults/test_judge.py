@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from services.faults.expectations import BROKEN, BUSY, BY_FALLBACK, BY_PRIMARY, REFUSED
@@ -89,3 +91,13 @@ def test_the_two_answers_share_no_beginning() -> None:
         assert whose("".join(words[Role.PRIMARY])) is Role.PRIMARY
         assert whose("".join(words[Role.FALLBACK])) is Role.FALLBACK
     assert FIRST[0] != SECOND[0]
+
+
+def test_a_continued_answer_reads_like_the_first_providers() -> None:
+    """Written on by the fallback, so that its own answer would be a restart and a gap would be nobody's."""
+    told = Observed(ended=Ended.ANSWER, took_s=0.1, text=FIRST, provider="ollama", continued=True)
+
+    assert flaws(BY_FALLBACK, told) == set()
+    assert flaws(BY_FALLBACK, replace(told, text=SECOND)) == {Flaw.WRONG_PROVIDER}
+    assert flaws(BY_FALLBACK, replace(told, text=FIRST[:5] + FIRST[6:])) == {Flaw.WRONG_TEXT}
+    assert flaws(BY_FALLBACK, replace(told, continued=False)) == {Flaw.WRONG_PROVIDER}

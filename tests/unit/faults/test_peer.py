@@ -1,0 +1,33 @@
+"""A peer behind its driver: here the openai SDK, which is installed anyway; the others have their own environment."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from services.faults import peer
+from services.faults.catalogue import CATALOGUE
+from services.faults.runner import run, score
+
+BY_ID = {fault.id: fault for fault in CATALOGUE}
+PYTHON = Path(sys.executable)
+
+
+async def test_the_sdk_alone_is_judged_by_the_same_rules(tmp_path: Path) -> None:
+    """It hangs up when its caller leaves, retries what it may, has no fallback and says so, and shows half a stream."""
+    names = ("no-done", "500-once", "leaves-midway", "refused", "no-finish")
+    async with peer.started("openai", PYTHON, tmp_path / "log") as subject:
+        rows = await run([BY_ID[name] for name in names], subject, seed=1)
+        versions = dict(subject.versions)
+
+    assert score(rows) == {"passed": 3, "total": 5, "failed": ["refused", "no-finish"], "safe": ["refused"]}
+    assert set(versions) == {"openai"}
+
+
+async def test_a_peer_that_cannot_be_imported_is_quoted(tmp_path: Path) -> None:
+    """It is not judged, and nothing is made up for it."""
+    with pytest.raises(peer.PeerError, match="ModuleNotFoundError"):
+        async with peer.started("litellm", PYTHON, tmp_path / "log"):
+            pass
