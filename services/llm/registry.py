@@ -61,6 +61,10 @@ class Model:
         """Whether it is for chat. An entry with a space embeds, even where its weights could chat too."""
         return self.space is None
 
+    def missing(self, *engines: str) -> tuple[str, ...]:
+        """Which of `engines` have no name for it."""
+        return tuple(engine for engine in engines if engine not in self.names)
+
 
 ENGINES = ("vllm", "ollama", "anthropic")
 

@@ -68,8 +68,7 @@ def local_model(settings: Settings) -> Model:
         served = chat_model(aliases[0])
     except RegistryError as exc:
         raise StackError(f"{exc}; set LLM_MODEL to one of these") from exc
-    missing = [name for name in ENGINES if name not in served.names]
-    if missing:
+    if missing := served.missing(*ENGINES):
         raise StackError(
             f"the model {served.alias!r} has no name for {' and '.join(missing)} in models.toml; "
             "choose another with LLM_MODEL, or start the services yourself"

@@ -131,7 +131,21 @@ def test_down_with_nothing_running_says_so(capsys: pytest.CaptureFixture[str]) -
 def test_models_lists_the_registry(capsys: pytest.CaptureFixture[str]) -> None:
     """Each alias with its name on either engine."""
     assert run("models", "--json") == 0
-    assert json.loads(capsys.readouterr().out)["models"]["smollm2-135m"]["context"] == 4096
+    listed = json.loads(capsys.readouterr().out)["models"]
+
+    assert listed["smollm2-135m"]["context"] == 4096
+    assert listed["smollm2-135m"]["space"] is None
+    assert listed["smollm2-135m-embed"]["names"] == {"ollama": "smollm2-135m:latest"}
+    assert listed["smollm2-135m-embed"]["space"] == "smollm2-135m-embed@q4_1:576:unit"
+
+
+def test_models_shows_what_an_alias_lacks(capsys: pytest.CaptureFixture[str]) -> None:
+    """An engine without a name for it has a dash, and one that embeds says so."""
+    assert run("models") == 0
+    said = capsys.readouterr().out
+
+    assert " - " in said
+    assert "embed " in said
 
 
 def test_judging_a_missing_raw_file(capsys: pytest.CaptureFixture[str]) -> None:
