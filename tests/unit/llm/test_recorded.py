@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 
@@ -15,7 +15,7 @@ from services.llm.errors import CallerError, ConfigError, ContextTooLong, DeadEr
 from services.llm.mapping import check, refusal
 from services.llm.registry import model
 from services.llm.spaces import EmbedRequest, check_vectors
-from services.llm.types import ChatRequest, Completion, Finish, Image, Message, Role, Sampling, Tool
+from services.llm.types import ChatRequest, Completion, End, Finish, Image, Message, Outcome, Role, Sampling, Tool
 from tests.recorded.asked import ASKED_OF_OLLAMA, ASKED_OF_VLLM, SCHEMA, Asked
 from tests.recorded.played import Played, Row, recording
 from tests.unit.llm.conftest import ALIAS, ask
@@ -210,6 +210,76 @@ async def test_a_wrong_set_up_falls_back_and_trips_nothing(row: Row, want: No) -
     assert {(a.text, a.provenance.fallback_reason) for a in answers} == {(GREETING, str(want.type))}
     assert (played.generating, other.generating) == (4, 4)
     assert breakers == [State.CLOSED, State.CLOSED]
+
+
+LATE = {
+    "vllm": b'data: {"error": {"message": "Grammar error", "code": 400}}\n\ndata: [DONE]\n\n',
+    "ollama": b'{"error":"invalid JSON schema in format"}\n',
+}
+
+
+@pytest.mark.parametrize("engine", ["vllm", "ollama"])
+async def test_a_callers_error_behind_the_first_words_ends_the_stream_and_trips_nothing(engine: str) -> None:
+    """The reader has a beginning: the end says so, and the other engine is not asked."""
+    whole = ROWS[engine]["stream"]
+    begun = b"".join(whole.body.splitlines(keepends=True)[:6])
+    played, other = first_and_other(replace(whole, body=begun + LATE[engine]))
+    async with between(played, other) as client:
+        *_, last = [event async for event in client.stream(ask())]
+        breakers = [link.breaker.state for link in client.links.values()]
+
+    assert isinstance(last, End)
+    assert last.outcome is Outcome.PARTIAL
+    assert last.error is not None
+    assert last.error.type is ErrorType.HTTP_4XX
+    assert last.answer.text
+    assert (played.generating, other.generating, breakers) == (1, 0, [State.CLOSED, State.CLOSED])
+
+
+NONSENSE = [
+    "null",
+    "true",
+    "7",
+    '"text"',
+    "[]",
+    "[1]",
+    "{}",
+    '{"error": {"message": "m"}}',
+    '{"error": [1]}',
+    "{not json",
+]
+NONSENSE += [
+    "<html>",
+    "",
+    "[" * 100_000,
+    '{"message": 7}',
+    '{"message": {"content": 7}}',
+    '{"message": {}, "done": "x"}',
+]
+NONSENSE += ['{"message": {"role": "assistant", "tool_calls": [7]}, "done": true}']
+NONSENSE += ['{"message": {"role": "assistant"}, "done": true, "done_reason": "odd"}']
+
+
+@pytest.mark.parametrize("body", NONSENSE, ids=lambda text: text[:40] or "nothing")
+@pytest.mark.parametrize("engine", ["vllm", "ollama"])
+@pytest.mark.parametrize("status", [200, 400, 500])
+async def test_nonsense_of_any_kind_is_our_own_error(engine: str, body: str, status: int) -> None:
+    """Under any status, whole; and nonsense under 200 is never taken for an answer."""
+    row = replace(ROWS[engine]["whole answer"], status=status, body=body.encode())
+    with pytest.raises(LLMError) as caught:
+        await answered(row)
+    assert status != 200 or type(caught.value) is DeadError
+
+
+@pytest.mark.parametrize("body", NONSENSE, ids=lambda text: text[:40] or "nothing")
+@pytest.mark.parametrize("engine", ["vllm", "ollama"])
+async def test_nonsense_in_a_stream_never_finishes_it(engine: str, body: str) -> None:
+    """An error of ours, or an end without a reason, which the client takes for a cut."""
+    framed = f"data: {body}\n\ndata: [DONE]\n\n" if engine == "vllm" else f"{body}\n"
+    row = replace(ROWS[engine]["stream"], body=framed.encode())
+    async with contextlib.aclosing(Played(row, engine).provider()) as provider:
+        with contextlib.suppress(LLMError):
+            assert [chunk.finish async for chunk in provider.stream(ask())] in ([], [None])
 
 
 @pytest.mark.parametrize("engine", ["vllm", "ollama"])
