@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from prometheus_client import CollectorRegistry
@@ -16,7 +16,6 @@ from services.llm.limits import AimdLimit
 from services.llm.link import PROBE_EVERY_S, Link, Provider
 from services.llm.metrics import Metrics
 from services.llm.outside import outside
-from services.llm.providers.ollama import Ollama
 from services.llm.providers.openai_compat import OpenAICompat
 from services.llm.registry import Model, chat_model, models
 from services.llm.rollout import FILE_NAME, RolloutWatch
@@ -40,13 +39,8 @@ def client_for(
     entry = entry or chat_model(settings.aliases[service])
     known, limits = {**models(), entry.alias: entry}, settings.limits
     last_resorts = outside(settings, service, entry, known, registry)
-    key = settings.vllm_api_key.value if settings.vllm_api_key else None
     return assemble(
-        (
-            OpenAICompat(name="vllm", url=settings.vllm_url, models=known, connect_s=limits.connect_s, api_key=key),
-            Ollama(name="ollama", url=settings.ollama_url, models=known, connect_s=limits.connect_s),
-            *last_resorts,
-        ),
+        (*_engines(settings, known), *last_resorts),
         service=service,
         alias=entry.alias,
         last_resort=tuple(provider.name for provider in last_resorts),
@@ -55,6 +49,18 @@ def client_for(
         rollout=RolloutWatch(settings.state_dir / FILE_NAME),
         registry=registry,
         hooks=(log_to(logging.getLogger("cutover.llm")),),
+    )
+
+
+def _engines(settings: Settings, known: Mapping[str, Model]) -> tuple[Provider, ...]:
+    """vLLM and Ollama. Ollama's SDK is loaded only here: importing it takes longer than importing the client."""
+    from services.llm.providers.ollama import Ollama
+
+    key = settings.vllm_api_key.value if settings.vllm_api_key else None
+    connect_s = settings.limits.connect_s
+    return (
+        OpenAICompat(name="vllm", url=settings.vllm_url, models=known, connect_s=connect_s, api_key=key),
+        Ollama(name="ollama", url=settings.ollama_url, models=known, connect_s=connect_s),
     )
 
 
@@ -79,28 +85,23 @@ def assemble(
     """
     limits = limits or Limits()
     aliases = tuple(dict.fromkeys(a for a in (alias, embed_alias) if a is not None))
-    metrics = Metrics(
-        registry or CollectorRegistry(), service=service, providers=[p.name for p in providers], models=aliases
-    )
-    shared = {p.name: _limit(p, limits, metrics) for p in providers}
+    names = [provider.name for provider in providers]
+    metrics = Metrics(registry or CollectorRegistry(), service=service, providers=names, models=aliases)
+    shared = {provider.name: _limit(provider, limits, metrics) for provider in providers}
 
-    def chain(alias: str) -> Chain:
-        links = {
-            p.name: Link(
-                p,
-                alias=alias,
-                limit=shared[p.name],
-                first_token_s=limits.first_token_s,
-                on_state=metrics.breaker_changed,
-                probe_every_s=probe_every_s,
-            )
-            for p in providers
-        }
-        return Chain(links, queue_wait_s=limits.queue_wait_s)
+    def link(provider: Provider, alias: str) -> Link:
+        return Link(
+            provider,
+            alias=alias,
+            limit=shared[provider.name],
+            first_token_s=limits.first_token_s,
+            on_state=metrics.breaker_changed,
+            probe_every_s=probe_every_s,
+        )
 
     return LLMClient(
         service=service,
-        chains={name: chain(name) for name in aliases},
+        chains={a: Chain({p.name: link(p, a) for p in providers}, queue_wait_s=limits.queue_wait_s) for a in aliases},
         rollout=rollout or RolloutWatch(NO_ROLLOUT),
         pin=pin,
         limits=limits,

@@ -179,6 +179,8 @@ class LLMClient:
     def _route(self, key: str, *, first: str | None) -> Route:
         standing = self._rollout.current().standing(self._service)
         found = route(self._service, key, pin=self._pin, standing=standing, first=first)
+        if first is not None:
+            return found  # a measurement never leaves this host
         return replace(found, chain=(*found.chain, *self._last_resort))
 
     def _tell(

@@ -17,8 +17,10 @@ import referencing.jsonschema
 
 from services.llm.types import JSONSchema
 
-NOTHING_ELSE: referencing.Registry[Any] = referencing.Registry()
-"""No schema but the one at hand; the validator's own registry would fetch what a `$ref` names from the network."""
+
+def _nothing_else() -> referencing.Registry[Any]:
+    """No schema but the one at hand; the validator's own registry would fetch what a `$ref` names from the network."""
+    return referencing.Registry()
 
 
 def problem(schema: JSONSchema) -> str | None:
@@ -45,7 +47,7 @@ def _problem_of(text: str) -> str | None:
 def _dangling(schema: JSONSchema) -> str | None:
     """A reference that leads nowhere within the schema. Nothing is ever fetched for one."""
     root = referencing.jsonschema.DRAFT202012.create_resource(dict(schema))
-    resolver = NOTHING_ELSE.with_resource("", root).resolver()
+    resolver = _nothing_else().with_resource("", root).resolver()
     for reference in _references(schema):
         try:
             resolver.lookup(reference)
@@ -75,4 +77,4 @@ def misfit(schema: JSONSchema, document: Any) -> str | None:
 
 @functools.lru_cache(maxsize=64)
 def _validator(schema: str) -> jsonschema.Draft202012Validator:
-    return jsonschema.Draft202012Validator(json.loads(schema), registry=NOTHING_ELSE)
+    return jsonschema.Draft202012Validator(json.loads(schema), registry=_nothing_else())

@@ -90,7 +90,10 @@ async def search(body: Search, rag: UseCases) -> Hits:
 
 
 async def ask(body: Ask, rag: UseCases, wishes: Asking, request: Request, response: Response) -> Any:
-    """Events of a stream: `retrieved`, `token`*, `restart` (the tokens so far are void) or `continue` (they stand), `done` or `error` last."""
+    """Events of a stream: `retrieved`, `token`*, and `done` or `error` last.
+
+    Where an engine broke off: `restart` (the tokens so far are void) or `continue` (they stand), and tokens again.
+    """
     question = Question(text=body.question, k=body.k, max_tokens=body.max_tokens)
     if body.stream:
         return EventStream(_events(rag, question, wishes), request_id=wishes.request_id)

@@ -24,7 +24,7 @@ from services.llm.errors import (
 )
 from services.llm.providers import anthropic_request
 from services.llm.providers.anthropic_wire import EventReader, completion_of
-from services.llm.providers.keepalive import Replaying2
+from services.llm.providers.keepalive import Replaying
 from services.llm.providers.sse import data_of
 from services.llm.registry import Model
 from services.llm.types import ChatRequest, Chunk, Completion
@@ -80,7 +80,7 @@ class Anthropic:
             max_retries=0,
             timeout=timeout,
             open_telemetry=False,
-            http_client=httpx2.AsyncClient(timeout=timeout, trust_env=False, transport=Replaying2(inner)),
+            http_client=httpx2.AsyncClient(timeout=timeout, trust_env=False, transport=Replaying(inner)),
         )
 
     def model(self, alias: str) -> str:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import httpx
 import httpx2
 
 NEW_CONNECTION = "connection.connect_tcp.started"
@@ -17,7 +16,7 @@ NEW_CONNECTION = "connection.connect_tcp.started"
 HEADERS_BEGIN = "receive_response_headers.complete"
 
 
-class _Trace:
+class Trace:
     """Whether the request went out on a kept connection, and whether an answer had begun."""
 
     def __init__(self) -> None:
@@ -33,30 +32,8 @@ class _Trace:
         return not self.is_new and not self.answered
 
 
-class Replaying(httpx.AsyncBaseTransport):
-    """For the ollama SDK's HTTP library."""
-
-    def __init__(self, inner: httpx.AsyncBaseTransport) -> None:
-        self._inner = inner
-        self.replays = 0
-
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """As the transport inside; tried once more where a kept connection was gone."""
-        trace = request.extensions["trace"] = _Trace()
-        try:
-            return await self._inner.handle_async_request(request)
-        except (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError):
-            if not trace.was_stale:
-                raise
-            self.replays += 1
-            return await self._inner.handle_async_request(request)
-
-    async def aclose(self) -> None:
-        await self._inner.aclose()
-
-
-class Replaying2(httpx2.AsyncBaseTransport):
-    """For the openai SDK's HTTP library."""
+class Replaying(httpx2.AsyncBaseTransport):
+    """A transport of the openai and anthropic SDKs' HTTP library."""
 
     def __init__(self, inner: httpx2.AsyncBaseTransport) -> None:
         self._inner = inner
@@ -64,7 +41,7 @@ class Replaying2(httpx2.AsyncBaseTransport):
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         """As the transport inside; tried once more where a kept connection was gone."""
-        trace = request.extensions["trace"] = _Trace()
+        trace = request.extensions["trace"] = Trace()
         try:
             return await self._inner.handle_async_request(request)
         except (httpx2.RemoteProtocolError, httpx2.ReadError, httpx2.WriteError):

@@ -11,7 +11,7 @@ import ollama
 
 from services.llm.errors import CallerError, ConfigError, ContextTooLong, DeadError, ErrorType, LLMError, from_status
 from services.llm.mapping import finish_of, name_of, ollama_arguments, refusal
-from services.llm.providers.keepalive import Replaying
+from services.llm.providers.keepalive_httpx import Replaying
 from services.llm.registry import Model
 from services.llm.spaces import EmbedRequest, Vectors
 from services.llm.types import ChatRequest, Chunk, Completion, Finish, ToolCall, Usage

@@ -16,7 +16,7 @@ import openai
 
 from services.llm.errors import CallerError, ConfigError, DeadError, ErrorType, LLMError
 from services.llm.mapping import name_of, openai_arguments, refusal
-from services.llm.providers.keepalive import Replaying2
+from services.llm.providers.keepalive import Replaying
 from services.llm.providers.openai_wire import DONE, FrameReader, completion_of, error_of, vectors_of
 from services.llm.providers.sse import data_of
 from services.llm.registry import Model
@@ -77,7 +77,7 @@ class OpenAICompat:
         timeout = httpx2.Timeout(None, connect=connect_s)
         pool = httpx2.Limits(max_connections=None, max_keepalive_connections=64, keepalive_expiry=KEPT_FOR_S)
         inner = transport or httpx2.AsyncHTTPTransport(limits=pool, trust_env=False)
-        self._transport = Replaying2(inner)
+        self._transport = Replaying(inner)
         self._http = httpx2.AsyncClient(timeout=timeout, trust_env=False, transport=self._transport)
         self._sdk = openai.AsyncOpenAI(
             base_url=f"{url}/v1",

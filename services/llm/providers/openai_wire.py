@@ -32,6 +32,9 @@ THINKING_FIELDS = ("reasoning", "reasoning_content")
 TOO_LONG = {"param": "input_tokens", "code": "context_length_exceeded"}
 """How vLLM, and then others, mark a prompt that does not fit."""
 
+NONSENSE = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError)
+"""What reading an answer of another format raises."""
+
 FILTERED = ("content_filter", "content_policy_violation")
 SERVER_FLAGS = ("--tool-call-parser", "--enable-auto-tool-choice")
 """vLLM names the option that its operator left out, in a 400 that is otherwise like any caller's mistake (its type is
@@ -43,8 +46,12 @@ def _as_nonsense(provider: str) -> Iterator[None]:
     """What is not of this format, as `DeadError`."""
     try:
         yield
-    except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError) as exc:
-        raise _nonsense(f"not of the chat format: {type(exc).__name__}: {exc}", provider) from exc
+    except NONSENSE as exc:
+        raise _not_of_the_format(exc, provider) from exc
+
+
+def _not_of_the_format(exc: Exception, provider: str) -> DeadError:
+    return _nonsense(f"not of the chat format: {type(exc).__name__}: {exc}", provider)
 
 
 def completion_of(content: bytes, *, provider: str) -> Completion:
@@ -132,8 +139,10 @@ class FrameReader:
 
         Its engine's death is one of them, a schema that it cannot use another.
         """
-        with _as_nonsense(self.provider):
-            return self._chunk(json.loads(data))
+        try:
+            return self._chunk(json.loads(data.decode()))
+        except NONSENSE as exc:
+            raise _not_of_the_format(exc, self.provider) from exc
 
     def _chunk(self, frame: Any) -> Chunk:
         if frame.get("error"):
@@ -191,7 +200,10 @@ def _call(call: Mapping[str, Any], provider: str) -> ToolCall:
 
 
 def _thinking(message: Mapping[str, Any]) -> str:
-    return next((_text(message[name]) for name in THINKING_FIELDS if message.get(name)), "")
+    for name in THINKING_FIELDS:
+        if message.get(name):
+            return _text(message[name])
+    return ""
 
 
 def _text(value: Any) -> str:

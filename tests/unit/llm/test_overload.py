@@ -10,7 +10,7 @@ from tests.fakes.engine import free_port
 from tests.unit.llm.conftest import MakeRig, ask
 
 SLOTS = 2
-OFFERED = 24
+OFFERED = 48
 
 
 async def test_ollama_keeps_its_pace_and_the_rest_are_told_to_come_back(make_rig: MakeRig) -> None:
