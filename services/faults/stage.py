@@ -153,25 +153,45 @@ class Fault:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Played:
-    """One fault in one mode against one subject. `took_s` is the whole play, in seconds."""
+    """One fault in one mode against one subject. `took_s` is the whole play, `lag_s` the longest time for which this
+    process itself was held up meanwhile; seconds."""
 
     fault: str
     mode: Mode
     problems: tuple[Problem, ...]
     took_s: float
+    lag_s: float
 
 
 async def play(fault: Fault, mode: Mode, subject: Subject, *, seed: int, draw: Draw | None = None) -> Played:
     """Fresh upstreams, a fresh session, the fault's play, then the counts. `draw` takes the place of one by `seed`."""
     began = asyncio.get_running_loop().time()
     draw = draw or Draw.of(f"{seed}:{fault.id}:{mode}")
-    async with _staged(fault, mode, draw, subject) as stage:
+    async with _staged(fault, mode, draw, subject) as stage, _lag() as lags:
         await fault.play(stage)
         seen = {Role.PRIMARY: stage.primary.seen, Role.FALLBACK: stage.fallback.seen}
         counted = stage.session.counted()
         stage.problems += judge_counts(stage.expects, seen, counted, retries=subject.retries)
     took_s = asyncio.get_running_loop().time() - began
-    return Played(fault=fault.id, mode=mode, problems=tuple(stage.problems), took_s=took_s)
+    return Played(fault=fault.id, mode=mode, problems=tuple(stage.problems), took_s=took_s, lag_s=max(lags))
+
+
+@contextlib.asynccontextmanager
+async def _lag() -> AsyncIterator[list[float]]:
+    """How much later than asked for the loop wakes us, in seconds: what a machine without time does to every limit."""
+    loop, lags = asyncio.get_running_loop(), [0.0]
+
+    async def tick() -> None:
+        while True:
+            due = loop.time() + STEP_S
+            await asyncio.sleep(STEP_S)
+            lags.append(loop.time() - due)
+
+    ticking = asyncio.ensure_future(tick())
+    try:
+        yield lags
+    finally:
+        ticking.cancel()
 
 
 @contextlib.asynccontextmanager

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import time
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping
+from dataclasses import replace
 
 import pytest
 
@@ -103,3 +106,32 @@ async def test_a_client_that_does_not_hang_up_is_caught() -> None:
     played = await play(BY_ID["leaves-midway"], Mode.STREAM, Deaf(ERROR), seed=1)
 
     assert {Flaw.CONDUCT, Flaw.NOT_CLOSED} <= {problem.flaw for problem in played.problems}
+
+
+async def test_a_failure_of_the_machine_is_played_again_alone() -> None:
+    """Held up once: the second play counts. Held up always: it has failed, however often it is played."""
+
+    class HeldUp(Fool):
+        opened = 0
+
+        def __init__(self, times: int) -> None:
+            super().__init__(ERROR)
+            self._times = times
+
+        async def ask(self, asked: Asked) -> Observed:
+            type(self).opened += 1
+            await asyncio.sleep(0.05)
+            if type(self).opened <= self._times:
+                time.sleep(0.3)  # noqa: ASYNC251 - this is the machine that has no time
+                await asyncio.sleep(0.05)
+                return ERROR
+            return Observed(ended=Ended.ERROR, took_s=0.0, kind="caller")
+
+    class Once(HeldUp): ...
+
+    class Always(HeldUp): ...
+
+    fault = replace(BY_ID["bad-request"], expects={Mode.CHAT: BY_ID["bad-request"].expects[Mode.CHAT]})
+    assert score(await run([fault], Once(1), seed=1))["failed"] == []
+    assert score(await run([fault], Always(99), seed=1))["failed"] == ["bad-request"]
+    assert (Once.opened, Always.opened) == (2, 3)
