@@ -94,6 +94,6 @@ def test_every_model_that_can_be_fetched_has_both_templates() -> None:
     entry = model("smollm2-135m")
 
     assert weights.template(entry, "jinja").is_file()
-    assert weights.template(entry, "gotmpl").read_text().endswith("<|im_start|>assistant\n")
+    assert "<|im_start|>assistant\n" in weights.template(entry, "gotmpl").read_text()
     with pytest.raises(StackError, match=r"no chat template .*write it"):
         weights.template(entry, "other")
