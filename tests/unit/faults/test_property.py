@@ -14,6 +14,7 @@ from hypothesis import Phase, given, settings
 from services.faults import stage
 from services.faults.app import Ours
 from services.faults.judge import Ended, Expect, Flaw, Mode
+from services.faults.runner import HELD_UP_S
 from services.faults.script import (
     OK,
     Begin,
@@ -118,5 +119,7 @@ def test_any_two_providers(cases: list[tuple[Setup, Mode]]) -> None:
         return await asyncio.gather(*(stage.play(fault, mode, Ours(), seed=1, draw=HASTY) for fault, mode in faults))
 
     for played, (setup, mode) in zip(asyncio.run(all_of_them()), cases, strict=True):
+        if played.lag_s > HELD_UP_S:
+            continue  # the limits came early because the machine had no time: it tells nothing of the client
         problems = [str(p) for p in played.problems if p.flaw is not Flaw.LATE]
         assert problems == [], f"{mode}: {setup}"
