@@ -4,24 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
-from typing import Protocol, runtime_checkable
 
 from services.llm.chain import Chain
 from services.llm.errors import ConfigError, DeadError, ErrorType
 from services.llm.limits import Slot
-from services.llm.link import Link
+from services.llm.link import Embedder, Link
 from services.llm.run import Run
 from services.llm.spaces import Embeddings, EmbeddingSpace, EmbedRequest, Vectors, check_request, check_vectors
-
-
-@runtime_checkable
-class Embedder(Protocol):
-    """A provider that can embed."""
-
-    name: str
-
-    def embeds(self, alias: str) -> bool: ...
-    async def embed(self, request: EmbedRequest) -> Vectors: ...
 
 
 class Embedding:

@@ -13,6 +13,7 @@ from services.llm.breaker import Breaker, State
 from services.llm.errors import BusyError, DeadError, ErrorType, LLMError
 from services.llm.limits import AimdLimit
 from services.llm.patience import Patience, Size
+from services.llm.spaces import EmbedRequest, Vectors
 from services.llm.types import ChatRequest, Chunk, Completion, Message, Role, Sampling
 
 PROBE_EVERY_S = 1.0
@@ -39,6 +40,16 @@ class Provider(Protocol):
     async def chat(self, request: ChatRequest) -> Completion: ...
     def stream(self, request: ChatRequest) -> AsyncGenerator[Chunk, None]: ...
     async def aclose(self) -> None: ...
+
+
+@runtime_checkable
+class Embedder(Protocol):
+    """A provider that can embed."""
+
+    name: str
+
+    def embeds(self, alias: str) -> bool: ...
+    async def embed(self, request: EmbedRequest) -> Vectors: ...
 
 
 @runtime_checkable
@@ -127,7 +138,7 @@ class Link:
         async with self._probe_lock:
             try:
                 async with asyncio.timeout(limit_s):
-                    await self.provider.chat(_one_token(self.alias))
+                    await self._ask_for_one_token()
             except BusyError:
                 return None  # full of work is alive
             except TimeoutError:
@@ -141,6 +152,13 @@ class Link:
                 return str(exc)
         self.answered()
         return None
+
+    async def _ask_for_one_token(self) -> None:
+        if isinstance(self.provider, Embedder) and self.provider.embeds(self.alias):
+            text = EmbedRequest(service="probe", alias=self.alias, texts=("Hi",), deadline_s=PROBE_LIMITS_S[-1])
+            await self.provider.embed(text)
+        else:
+            await self.provider.chat(_one_token(self.alias))
 
     def status(self) -> Mapping[str, Any]:
         """For people: breaker, limit, in flight, queued, last error."""
