@@ -7,6 +7,7 @@ import contextlib
 import json
 import os
 import signal
+import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
@@ -18,6 +19,7 @@ import pytest
 from services.llm.rollout import FILE_NAME, Rollout, Stage, Standing, dump
 from services.settings import Settings
 from services.stack import local
+from tests.conftest import REPO
 
 pytestmark = pytest.mark.engines
 
@@ -152,3 +154,15 @@ async def _killed_and_started_again(settings: Settings, env: dict[str, str], pro
         await until(lambda: load.providers[started_at:].count("vllm") >= 8, "vLLM answers again", load)
         assert await breaker(settings, "notes") == "closed"
     return load
+
+
+def test_the_drill_loses_no_request(engines: Settings, child_env: dict[str, str]) -> None:
+    """`cutover faults --engines` once: the client alone, streams and whole answers; what was up before stays up."""
+    argv = [sys.executable, "-m", "services.cli", "faults", "--engines", "--kills", "1", "--json"]
+    done = subprocess.run(argv, env=child_env, cwd=REPO, capture_output=True, text=True, timeout=600, check=False)
+    assert done.returncode == 0, done.stderr
+    document = json.loads(done.stdout)
+
+    assert (document["kills"], document["failed"], document["errors"]) == (1, 0, [])
+    assert set(document["by_provider"]) == {"vllm", "ollama"}
+    assert all(local.snapshot(engines)[name].alive for name in ("vllm", "ollama"))
