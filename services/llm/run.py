@@ -56,6 +56,10 @@ class Try:
             self.longest_gap_s = max(self.longest_gap_s or 0.0, now - self.last_token)
         self.last_token = now
 
+    def listens(self, now: float) -> None:
+        """The reader is back for more: silence counts from here, not from before it went away with the last token."""
+        self.last_token = now
+
     def attempt(self, model: str, error: LLMError | None, now: float) -> Attempt:
         """What stays of it when it has ended."""
         return Attempt(
@@ -149,6 +153,9 @@ class Run:
                 raise
         except (asyncio.CancelledError, GeneratorExit):
             self._ended(current, LLMError("the caller left", provider=link.name, type=ErrorType.CANCELLED))
+            raise
+        except BaseException as exc:  # a bug of ours; the provider was asked all the same
+            self._ended(current, LLMError(f"{type(exc).__name__}: {exc}", provider=link.name))
             raise
         else:
             link.answered()

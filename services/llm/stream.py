@@ -116,14 +116,18 @@ class Relay:
                     check_completion(self._request, completion, provider=link.name)
                 if current.error is None:
                     self._learn(link, current, request, slot)
-                    outcome = Outcome.RESCUED if self._rescued else Outcome.COMPLETE
-                    yield End(outcome=outcome, answer=run.answer(link, completion))
-                    return
-                if self._seen is link:
-                    self._broke = self._broke or current.error
-                if self._seen is not None and self._request.rescue is Rescue.NONE:
-                    yield self._partial(link, current.error)
-                    return
+            # from here on without the slot: a reader who keeps the last event must not keep the engine's place
+            if current.error is None:
+                if self._seen not in (None, link):  # it took over and had nothing to add to the text
+                    yield self._rescue(link)
+                outcome = Outcome.RESCUED if self._rescued else Outcome.COMPLETE
+                yield End(outcome=outcome, answer=run.answer(link, completion))
+                return
+            if self._seen is link:
+                self._broke = self._broke or current.error
+            if self._seen is not None and self._request.rescue is Rescue.NONE:
+                yield self._partial(link, current.error)
+                return
 
     async def _request_for(self, link: Link) -> ChatRequest | None:
         """What to ask `link`: the request, or its continuation where the reader has a beginning; None: not this one."""
@@ -142,6 +146,7 @@ class Relay:
         if refusal is not None:
             run.skip(link, refusal)
             return None
+        self._kept = "".join(run.text)
         return continuation
 
     async def _tokens(
@@ -162,12 +167,12 @@ class Relay:
                     self._seen = link
                 self._run.token(current, chunk.text)
                 yield Token(text=chunk.text)
+                current.listens(self._run.clock())
 
     def _rescue(self, link: Link) -> StreamEvent:
         self._rescued = True
-        reason = str(self._run.causes[-1].type)
+        reason = str(self._broke.type if self._broke else ErrorType.OTHER)
         if self._request.rescue is Rescue.CONTINUE:
-            self._kept = "".join(self._run.text)
             return Continued(provider=link.name, reason=reason)
         self._run.text.clear()
         return Restarted(provider=link.name, reason=reason)

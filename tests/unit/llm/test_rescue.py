@@ -10,9 +10,10 @@ import pytest
 from services.llm import registry
 from services.llm.errors import CallerError, ErrorType
 from services.llm.registry import Capability
-from services.llm.types import Continued, Outcome, Rescue, Sampling, Token
+from services.llm.types import Chunk, Continued, Finish, Outcome, Rescue, Restarted, Sampling, Token, Tool, ToolCall
 from tests.fakes.engine import Fault
-from tests.unit.llm.conftest import ALIAS, MakeRig, ask, end, read
+from tests.unit.llm.conftest import ALIAS, MakeRig, ask, end, read, shown
+from tests.unit.llm.scripted import STOP, Scripted, cut, over, refusal, refused
 
 BROKEN = [Fault.CUT_MIDDLE, Fault.STALL_MIDDLE, Fault.ERROR_MIDDLE, Fault.NO_FINISH]
 
@@ -87,3 +88,36 @@ async def test_a_document_is_never_continued_by_another_engine(make_rig: MakeRig
             await read(rig.client, ask(rescue=Rescue.CONTINUE, schema={"type": "object"}))
 
     assert rig.vllm.bodies == []
+
+
+async def test_a_restart_that_only_calls_a_tool_voids_the_text() -> None:
+    """Without any text of its own it answers all the same; the reader must not keep the first one's words."""
+    tool = Tool(name="f", description="", parameters={"type": "object"})
+    call = ToolCall(id="1", name="f", arguments={})
+    second = Scripted("ollama", Chunk(finish=Finish.TOOLS, tool_calls=(call,)))
+    async with over(Scripted("vllm", Chunk(text="Let me"), cut()), second) as client:
+        events = await read(client, ask(rescue=Rescue.RESTART, tools=(tool,)))
+
+    assert shown(events) == end(events).answer.text == ""
+    assert end(events).outcome is Outcome.RESCUED
+    assert end(events).answer.tool_calls == (call,)
+
+
+async def test_a_continuation_with_nothing_to_add_is_whole() -> None:
+    """The first broke off behind its last word; the answer is what the reader has."""
+    async with over(Scripted("vllm", Chunk(text="Hello"), cut()), Scripted("ollama", STOP)) as client:
+        events = await read(client, ask(rescue=Rescue.CONTINUE))
+
+    assert shown(events) == end(events).answer.text == "Hello"
+    assert end(events).outcome is Outcome.RESCUED
+
+
+async def test_a_restart_tells_what_broke_not_who_was_passed_over() -> None:
+    """The reason is the first one's, also where another provider was skipped between."""
+    last = Scripted("remote", Chunk(text="anew"), STOP)
+    providers = (Scripted("vllm", Chunk(text="a"), cut()), Scripted("ollama", whole=refused), last)
+    async with over(*providers, last_resort=("remote",)) as client:
+        client.links["ollama"].breaker.failed(refusal())
+        events = await read(client, ask(rescue=Rescue.RESTART))
+
+    assert [e.reason for e in events if isinstance(e, Restarted)] == [ErrorType.CUT]

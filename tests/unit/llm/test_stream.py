@@ -8,9 +8,10 @@ import contextlib
 import pytest
 
 from services.llm.errors import ErrorType, LLMError
-from services.llm.types import Outcome, Rescue, Restarted, Token
+from services.llm.types import Chunk, End, Outcome, Rescue, Restarted, StreamEvent, Token
 from tests.fakes.engine import Fault
 from tests.unit.llm.conftest import MakeRig, ask, end, read, shown
+from tests.unit.llm.scripted import STOP, Scripted, over
 
 BEFORE_FIRST_TOKEN = [
     Fault.BUSY_503,
@@ -136,3 +137,32 @@ async def test_cut_document_in_a_stream_is_partial(make_rig: MakeRig) -> None:
         events = await read(rig.client, ask(schema={"type": "object"}))
 
     assert end(events).outcome is Outcome.PARTIAL
+
+
+async def test_a_slow_reader_is_not_the_engines_silence() -> None:
+    """Who reads slower than an engine may be silent still gets all of it, and the engine keeps its good name."""
+    vllm = Scripted("vllm", Chunk(text="a"), 0.01, Chunk(text="b"), 0.01, STOP)
+    got: list[StreamEvent] = []
+    async with (
+        over(vllm, Scripted("ollama"), stall_s=0.1) as client,
+        contextlib.aclosing(client.stream(ask())) as events,
+    ):
+        async for event in events:
+            got.append(event)
+            await asyncio.sleep(0.15)
+
+    attempt = end(got).answer.provenance.attempts[0]
+    assert shown(got) == "ab"
+    assert end(got).outcome is Outcome.COMPLETE
+    assert attempt.longest_gap_s is not None
+    assert attempt.longest_gap_s < 0.15
+
+
+async def test_the_slot_is_free_before_the_last_event() -> None:
+    """A reader who stops at it and keeps the generator must not keep the engine's place."""
+    vllm = Scripted("vllm", Chunk(text="a"), STOP)
+    async with over(vllm, Scripted("ollama")) as client, contextlib.aclosing(client.stream(ask())) as events:
+        while not isinstance(await anext(events), End):
+            pass
+
+        assert client.links["vllm"].limit.in_flight == 0
