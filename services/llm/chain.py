@@ -60,21 +60,22 @@ class Chain:
         return links
 
     def usable(self, run: Run, eligible: Sequence[Link]) -> Iterator[tuple[Link, bool]]:
-        """The providers to try, each with whether another one stands behind it.
+        """The providers to try, each with whether another one stands behind it that may still be asked.
 
         One whose breaker is open is passed over, unless it is the last and nobody has been asked yet: then trying
-        costs nothing. Raises `DeadlineExceeded` between two tries.
+        costs nothing. It is nobody to keep time for either: that would be taken from the one who can answer.
+        Raises `DeadlineExceeded` between two tries.
         """
         for index, link in enumerate(eligible):
-            followed = index < len(eligible) - 1
-            if link.breaker.is_open and (followed or run.attempts):
+            behind = eligible[index + 1 :]
+            if link.breaker.is_open and (behind or run.attempts):
                 detail = f"breaker open after: {link.breaker.last_error}"
                 error = DeadError(detail, provider=link.name, type=ErrorType.BREAKER_OPEN, retry_after_s=REOPEN_AFTER_S)
                 run.skip(link, error)
                 continue
             if run.remaining() < WORTH_A_TRY_S and run.attempts:
                 raise run.out_of_time()
-            yield link, followed
+            yield link, any(not other.breaker.is_open for other in behind)
 
     @contextlib.asynccontextmanager
     async def permit(self, run: Run, link: Link, *, followed: bool) -> AsyncIterator[Slot | None]:
@@ -123,6 +124,6 @@ class Chain:
             if not isinstance(link.provider, TokenCounter) or link.breaker.is_open:
                 continue
             with contextlib.suppress(LLMError, TimeoutError):
-                async with asyncio.timeout(min(COUNT_LIMIT_S, run.remaining())):
+                async with asyncio.timeout(min(COUNT_LIMIT_S, self.share_of_time(run, followed=True))):
                     return await link.provider.count_tokens(request.alias, request.messages)
         return None

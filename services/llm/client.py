@@ -7,6 +7,7 @@ after it a stream is `complete`, `rescued` (the service opted in) or `partial`, 
 from __future__ import annotations
 
 import contextlib
+import logging
 import time
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
@@ -29,6 +30,7 @@ from services.llm.types import Answer, ChatRequest, End, Outcome, Provenance, St
 from services.llm.whole import Validate, Whole
 from services.settings import Limits
 
+LOG = logging.getLogger("cutover.llm.client")
 FALLBACK_WINDOW_S = 300.0
 
 
@@ -68,9 +70,10 @@ class LLMClient:
         return self
 
     async def __aexit__(self, *exc: object) -> None:
-        for chain in self._chains.values():
-            for link in chain.links.values():
-                await link.aclose()
+        async with contextlib.AsyncExitStack() as closing:  # every one of them, whatever another one raises
+            for chain in self._chains.values():
+                for link in chain.links.values():
+                    closing.push_async_callback(link.aclose)
 
     async def chat(self, request: ChatRequest) -> Answer:
         """The whole answer, from the first provider of the chain that can give it. Raises `LLMError`."""
@@ -196,4 +199,7 @@ class LLMClient:
         if event.fallback_reason is not None:
             self._fallbacks.append(self._clock())
         for hook in self._hooks:
-            hook(event)
+            try:
+                hook(event)
+            except Exception:  # who only listens takes no answer from a caller, and hides no error
+                LOG.exception("client.hook_failed %s", event.request_id)

@@ -159,7 +159,9 @@ class AimdLimit:
         batch = self._queues[Priority.BATCH]
         if priority is not Priority.INTERACTIVE or not batch:
             return False
-        batch.pop().set_exception(self._busy("queue_full", "an interactive request took its place", self._held_s))
+        turn = batch.pop()
+        if not turn.done():  # else its caller has left in this very moment, and its place is free anyway
+            turn.set_exception(self._busy("queue_full", "an interactive request took its place", self._held_s))
         return True
 
     def _has_room(self) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
+import logging
 import time
 from collections.abc import AsyncGenerator, Callable, Mapping
 from typing import Any, Protocol, runtime_checkable
@@ -16,6 +17,7 @@ from services.llm.patience import Patience, Size
 from services.llm.spaces import EmbedRequest, Vectors
 from services.llm.types import ChatRequest, Chunk, Completion, Message, Role, Sampling
 
+LOG = logging.getLogger("cutover.llm.link")
 PROBE_EVERY_S = 1.0
 PROBE_LIMITS_S = (2.0, 4.0, 8.0, 15.0)
 LOADED_LIMIT_S = 0.5
@@ -87,6 +89,7 @@ class Link:
         self._probe_every_s = probe_every_s
         self._clock = clock
         self._probing: asyncio.Task[None] | None = None
+        self._closed = False
         self._probe_lock = asyncio.Lock()
 
     @property
@@ -171,10 +174,11 @@ class Link:
         }
 
     async def aclose(self) -> None:
+        """Nothing probes any more, whatever a late attempt still reports."""
+        self._closed = True
         if self._probing:
             self._probing.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._probing
+            await asyncio.wait([self._probing])
         await self.provider.aclose()
 
     def _ill(self, error: DeadError) -> str:
@@ -183,15 +187,22 @@ class Link:
 
     def _changed(self, state: State) -> None:
         self._on_state(self.name, state)
-        if state is State.OPEN and (self._probing is None or self._probing.done()):
+        if state is State.OPEN and not self._closed and (self._probing is None or self._probing.done()):
             self._probing = asyncio.get_running_loop().create_task(self._until_it_generates())
 
     async def _until_it_generates(self) -> None:
-        """Each try waits longer than the one before: a hung engine must not hold the probe when it is back."""
+        """Each try waits longer than the one before: a hung engine must not hold the probe when it is back.
+
+        A bug in an adapter ends one try, not all of them: the breaker would stay open for ever.
+        """
         limits_s = itertools.chain(PROBE_LIMITS_S, itertools.repeat(PROBE_LIMITS_S[-1]))
         while self.breaker.is_open:
             await asyncio.sleep(self._probe_every_s)
-            await self.probe(next(limits_s))
+            try:
+                await self.probe(next(limits_s))
+            except Exception as exc:  # logged, and asked again
+                self.breaker.last_error = f"{self.name}: {type(exc).__name__}: {exc}"
+                LOG.exception("link.probe_failed %s", self.name)
 
 
 def _one_token(alias: str) -> ChatRequest:

@@ -40,6 +40,7 @@ class Metrics:
         self._histograms = {n: m for n, m in made.items() if isinstance(m, Histogram)}
         self._children: dict[tuple[str, ...], Any] = {}
         self._replays: dict[str, tuple[Callable[[], int], int]] = {}
+        self._open: dict[str, int] = {}
         self._register_zeros(providers, models)
 
     def watch(self, provider: str, limit: AimdLimit, replays: Callable[[], int]) -> None:
@@ -71,7 +72,9 @@ class Metrics:
         self._count_replays()
 
     def breaker_changed(self, provider: str, state: State) -> None:
-        self._gauges["llm_breaker_open"].labels(self._service, provider).set(state is State.OPEN)
+        """A provider has one breaker per model; the gauge shows whether any of them is open."""
+        self._open[provider] = self._open.get(provider, 0) + (1 if state is State.OPEN else -1)
+        self._gauges["llm_breaker_open"].labels(self._service, provider).set(self._open[provider] > 0)
         self._count("llm_breaker_transitions_total", provider, state)
 
     def shed(self, reason: str) -> None:

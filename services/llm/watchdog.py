@@ -1,8 +1,8 @@
 """A time limit on each of many short waits, for less than `asyncio.timeout` costs each time.
 
 One timer runs per stream and is set anew only when it goes off too early; a wait moves two numbers. Cancelling follows
-`asyncio.Timeout` (Python 3.11): a limit that fires cancels the waiting task and takes that back as `TimeoutError`,
-unless somebody else cancelled it meanwhile.
+`asyncio.Timeout` (Python 3.11): a limit that fires cancels the waiting task and takes that back however the step ends;
+where it ends by that it is a `TimeoutError`, unless somebody else cancelled the task meanwhile.
 """
 
 from __future__ import annotations
@@ -35,13 +35,16 @@ class Watchdog:
             self._set()
         self._waiting = task
         try:
-            return await step
-        except asyncio.CancelledError as exc:
-            if self._fired and task.uncancel() <= cancelling:
+            result = await step
+        except BaseException as exc:
+            self._waiting = None
+            if self._fired and task.uncancel() <= cancelling and isinstance(exc, asyncio.CancelledError):
                 raise TimeoutError from exc
             raise
-        finally:
-            self._waiting = None
+        self._waiting = None
+        if self._fired:
+            task.uncancel()
+        return result
 
     def close(self) -> None:
         """Stop the timer."""

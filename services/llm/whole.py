@@ -79,8 +79,9 @@ class Whole:
         limit_s = self._chain.share_of_time(run, followed=followed)
         if followed:
             limit_s = await link.first_token_limit_s(size, room_s=limit_s)
+        spent_s = run.clock() - current.started  # on asking whether the model is loaded
         try:
-            async with asyncio.timeout(limit_s):
+            async with asyncio.timeout(limit_s - spent_s):
                 completion = await link.provider.chat(request)
         except TimeoutError as exc:
             if not followed:

@@ -130,6 +130,21 @@ async def test_batch_gives_way_where_the_queue_is_full() -> None:
     assert await batch[0] is Priority.BATCH
 
 
+async def test_a_batch_request_that_is_just_leaving_does_not_break_the_one_that_takes_its_place() -> None:
+    """Cancelled in the same step of the loop, it is still in the queue."""
+    limit = make(max_in_flight=1, max_queued=1)
+    async with limit.permit(1):
+        batch = asyncio.create_task(_hold(limit, Priority.BATCH))
+        await asyncio.sleep(0)
+        interactive = asyncio.create_task(_hold(limit))
+        batch.cancel()
+        await asyncio.wait([batch])
+    assert await interactive is Priority.INTERACTIVE
+
+    assert batch.cancelled()
+    assert (limit.in_flight, limit.queued) == (0, 0)
+
+
 async def test_who_would_surely_wait_too_long_is_told_at_once() -> None:
     """From how long slots are held; no time is lost on finding out."""
     clock = Clock()

@@ -6,6 +6,7 @@ import json
 
 from prometheus_client import CollectorRegistry, generate_latest
 
+from services.llm.breaker import State
 from services.llm.errors import ErrorType
 from services.llm.hooks import log_line
 from services.llm.measures import METRICS
@@ -61,3 +62,15 @@ async def test_log_line_tells_the_attempts_and_no_prompt(make_rig: MakeRig) -> N
     assert event["fallback_reason"] == "http_5xx"
     assert "secret" not in line
     assert "Ollama" not in line
+
+
+def test_a_provider_with_two_models_shows_open_while_any_breaker_is() -> None:
+    """One breaker per model, one gauge: the embedding model's recovery must not hide the chat model's illness."""
+    registry = CollectorRegistry()
+    metrics = Metrics(registry, service="rag", providers=["vllm"], models=["a", "b"])
+    shown = []
+    for state in (State.OPEN, State.OPEN, State.CLOSED, State.CLOSED):
+        metrics.breaker_changed("vllm", state)
+        shown.append(registry.get_sample_value("llm_breaker_open", {"service": "rag", "provider": "vllm"}))
+
+    assert shown == [1, 1, 1, 0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 
 import pytest
@@ -76,6 +77,30 @@ async def test_an_outer_timeout_keeps_its_meaning(watchdog: Watchdog) -> None:
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.01):
             await watchdog.wait(asyncio.sleep(10), 10)
+    task = asyncio.current_task()
+
+    assert task is not None
+    assert task.cancelling() == 0
+
+
+@pytest.mark.parametrize("error", [None, ValueError()])
+async def test_a_step_that_ends_otherwise_leaves_no_cancellation_behind(
+    watchdog: Watchdog, error: Exception | None
+) -> None:
+    """A step that takes the cancellation for its own, as `asyncio.timeout` allows for: later task groups count them."""
+
+    async def step() -> str:
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.sleep(10)
+        if error is not None:
+            raise error
+        return "late"
+
+    if error is None:
+        assert await watchdog.wait(step(), 0.01) == "late"
+    else:
+        with pytest.raises(ValueError):
+            await watchdog.wait(step(), 0.01)
     task = asyncio.current_task()
 
     assert task is not None
