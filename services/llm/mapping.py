@@ -6,12 +6,15 @@ Field names and ranges: vLLM `entrypoints/openai` (0.32) and Ollama `docs/api.md
 
 from __future__ import annotations
 
+import base64
 import json
+import math
 from typing import Any
 
 from services.llm.documents import schema_problem
 from services.llm.errors import CallerError, ConfigError, DeadError, ErrorType
 from services.llm.registry import Capability, Model
+from services.llm.sendable import problems as sending_problems
 from services.llm.types import ChatRequest, Finish, Message, Rescue, Role, Tool, ToolCall, ToolChoice
 
 MAX_STOPS = 4
@@ -35,20 +38,23 @@ def check(request: ChatRequest) -> None:
         (not 0 < s.top_p <= 1, "top_p={s.top_p} is outside 0..1, or 0"),
         (not 0 <= s.min_p <= 1, "min_p={s.min_p} is outside 0..1"),
         (s.top_k < 0, "top_k={s.top_k} is negative; 0 means off"),
-        (s.repetition_penalty <= 0, "repetition_penalty={s.repetition_penalty} must be above 0"),
+        (
+            not 0 < s.repetition_penalty < math.inf,
+            "repetition_penalty={s.repetition_penalty} must be above 0, and finite",
+        ),
         (not -2 <= s.presence_penalty <= 2, "presence_penalty={s.presence_penalty} is outside -2..2"),
         (not -2 <= s.frequency_penalty <= 2, "frequency_penalty={s.frequency_penalty} is outside -2..2"),
         (s.seed < 0, "seed={s.seed} is negative; Ollama would draw one"),
         (len(s.stop) > MAX_STOPS, "{stops} stop strings; vLLM takes at most {most}"),
         ("" in s.stop, "a stop string is empty"),
-        (request.deadline_s <= 0, "deadline_s={request.deadline_s} must be above 0"),
+        (not request.deadline_s > 0, "deadline_s={request.deadline_s} must be above 0"),
         (request.repairs < 0, "repairs={request.repairs} is negative"),
         (_continues_document(request), "a document or a tool call cannot be continued elsewhere; use Rescue.RESTART"),
     )
     found = [said.format(s=s, request=request, stops=len(s.stop), most=MAX_STOPS) for holds, said in problems if holds]
     if request.schema is not None and (problem := schema_problem(request.schema)):
         found.append(f"schema is not a JSON schema: {problem}")
-    found += _message_problems(request) + _tool_problems(request)
+    found += _message_problems(request) + _tool_problems(request) + sending_problems(request)
     if problem := _prefill_problem(request):
         found.append(problem)
     if found:
@@ -242,7 +248,7 @@ def ollama_arguments(request: ChatRequest, model: Model) -> dict[str, Any]:
 def _ollama_message(message: Message) -> dict[str, Any]:
     told: dict[str, Any] = {"role": str(message.role), "content": message.content}
     if message.images:
-        told["images"] = [image.data for image in message.images]
+        told["images"] = [base64.b64decode(image.data) for image in message.images]  # the SDK takes a str for a path
     if message.tool_calls:
         told["tool_calls"] = [
             {"function": {"name": call.name, "arguments": dict(call.arguments)}} for call in message.tool_calls

@@ -26,7 +26,7 @@ def _nothing_else() -> referencing.Registry[Any]:
 def problem(schema: JSONSchema) -> str | None:
     """Why `schema` is not a JSON schema (draft 2020-12); None when it is."""
     try:
-        return _problem_of(json.dumps(schema))
+        return _problem_of(json.dumps(schema, allow_nan=False))
     except (TypeError, ValueError) as exc:
         return f"it is not JSON: {exc}"
     except RecursionError:
@@ -37,6 +37,7 @@ def problem(schema: JSONSchema) -> str | None:
 def _problem_of(text: str) -> str | None:
     """Kept, because a service sends the same few schemas for ever and looking through one takes milliseconds."""
     schema = json.loads(text)
+    json.dumps(schema, ensure_ascii=False).encode()  # half of a surrogate pair cannot be sent
     try:
         jsonschema.Draft202012Validator.check_schema(schema)
     except jsonschema.SchemaError as exc:
@@ -58,8 +59,7 @@ def _dangling(schema: JSONSchema) -> str | None:
 
 def _references(part: Any) -> Iterator[str]:
     if isinstance(part, dict):
-        if isinstance(part.get("$ref"), str):
-            yield part["$ref"]
+        yield from (part[name] for name in ("$ref", "$dynamicRef") if isinstance(part.get(name), str))
         part = list(part.values())
     if isinstance(part, list):
         for one in part:
@@ -72,6 +72,8 @@ def misfit(schema: JSONSchema, document: Any) -> str | None:
         error = jsonschema.exceptions.best_match(_validator(json.dumps(schema)).iter_errors(document))
     except RecursionError:
         return "the schema goes round in circles"
+    except (ArithmeticError, referencing.exceptions.Unresolvable) as exc:
+        return f"it cannot be judged: {exc}"
     return str(error.message) if error else None
 
 

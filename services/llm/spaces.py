@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass, field
 
 from services.llm.errors import CallerError, ConfigError, DeadError, ErrorType
-from services.llm.types import Priority, Provenance, Usage
+from services.llm.types import Priority, Provenance, Usage, is_text
 
 NORM_TOLERANCE = 1e-3
 """How far the length of a normalised vector may be from 1 (float32 sums of a few thousand squares stay within)."""
@@ -68,7 +68,9 @@ def check_request(request: EmbedRequest, space: EmbeddingSpace) -> None:
     """Refuse what cannot be embedded into `space`. Raises `CallerError`, `ConfigError` for a foreign space."""
     if not request.texts or not all(text.strip() for text in request.texts):
         raise CallerError("there is nothing to embed: no texts, or an empty one")
-    if request.deadline_s <= 0:
+    if not all(map(is_text, request.texts)):
+        raise CallerError("a text holds half of a surrogate pair")
+    if not request.deadline_s > 0:
         raise CallerError(f"deadline_s={request.deadline_s} must be above 0")
     if request.space is not None and request.space != space:
         raise ConfigError(

@@ -12,6 +12,15 @@ from services.llm.errors import LLMError
 JSONSchema = Mapping[str, Any]
 
 
+def is_text(text: str) -> bool:
+    """Whether `text` can be encoded: JSON may name half of a surrogate pair, and Python takes that in silence."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 class Role(enum.StrEnum):
     SYSTEM = "system"
     USER = "user"

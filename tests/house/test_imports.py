@@ -11,7 +11,7 @@ from tests.house.sources import imported, imports, module_name, python_files
 
 VALUES = ("services.llm.types", "services.llm.errors", "services.llm.spaces")
 LEAVES = ("services.settings", *VALUES, "services.llm.registry")
-WORDS = (*LEAVES, "services.llm.schemas", "services.llm.documents", "services.llm.mapping")
+WORDS = (*LEAVES, "services.llm.schemas", "services.llm.documents", "services.llm.sendable", "services.llm.mapping")
 SERVICE = ("services.web", "services.admin", "services.llm")
 
 MAY_IMPORT: dict[str, tuple[str, ...]] = {
@@ -24,6 +24,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "services.llm.spaces": VALUES,
     "services.llm.schemas": LEAVES,
     "services.llm.documents": WORDS,
+    "services.llm.sendable": VALUES,
     "services.llm.mapping": WORDS,
     "services.llm.providers": WORDS,
     "services.llm": ("services.llm", "services.settings"),

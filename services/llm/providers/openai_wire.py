@@ -190,13 +190,17 @@ def _call(call: Mapping[str, Any], provider: str) -> ToolCall:
     function = call["function"]
     written = _text(function.get("arguments"))
     try:
-        arguments = json.loads(written or "{}")
-    except ValueError:
+        arguments = json.loads(written or "{}", parse_constant=_no_constant)
+    except (ValueError, RecursionError):
         arguments = None
     if not isinstance(arguments, dict):
         problem = f"the arguments of {function.get('name')!r} are no JSON object"
         raise PartialError(problem, text=written, provider=provider, type=ErrorType.BAD_RESPONSE)
     return ToolCall(id=_text(call.get("id")), name=_text(function["name"]), arguments=arguments)
+
+
+def _no_constant(name: str) -> Any:
+    raise ValueError(f"{name} is not JSON")
 
 
 def _thinking(message: Mapping[str, Any]) -> str:

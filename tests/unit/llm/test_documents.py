@@ -149,3 +149,17 @@ def test_a_schema_nested_too_deep_is_said() -> None:
     for _ in range(5000):
         deep = {"items": deep}
     assert "too deep" in str(schema_problem(deep))
+
+
+def test_a_number_beyond_all_measure_is_judged() -> None:
+    """The validator divides in floating point, and would raise what is no error of ours."""
+    said = problem(Completion(text=str(10**400), finish=Finish.STOP), schema={"type": "integer", "multipleOf": 0.5})
+
+    assert said is not None
+    assert "cannot be judged" in said
+
+
+def test_a_dynamic_reference_that_leads_nowhere_is_refused_before_anybody_is_asked() -> None:
+    """It would only be met where an answer is judged, when the work is done."""
+    assert schema_problem({"$dynamicRef": "#nowhere"}) is not None
+    assert schema_problem({"$dynamicAnchor": "node", "properties": {"next": {"$dynamicRef": "#node"}}}) is None

@@ -185,14 +185,14 @@ def test_calls_and_their_results_go_round_on_both() -> None:
 
 
 def test_images_go_as_data_and_never_as_an_address() -> None:
-    """Behind the text as data URLs on vLLM, as bare base64 on Ollama."""
+    """Behind the text as data URLs on vLLM, as bytes on Ollama, whose SDK opens a text that is the path of a file."""
     request = ask(messages=(SEEN,))
     (by_vllm,) = to_vllm(request)["messages"]
     (by_ollama,) = ollama_arguments(request, ABLE)["messages"]
     part = {"type": "image_url", "image_url": {"url": "data:image/png;base64,aVZCT1J3"}}
 
     assert by_vllm["content"] == [{"type": "text", "text": "What is this?"}, part, part]
-    assert by_ollama == {"role": "user", "content": "What is this?", "images": ["aVZCT1J3", "aVZCT1J3"]}
+    assert by_ollama == {"role": "user", "content": "What is this?", "images": [b"iVBORw", b"iVBORw"]}
 
 
 @pytest.mark.parametrize("thinking", [True, False])

@@ -82,7 +82,20 @@ def test_a_call_without_arguments_has_none() -> None:
     assert last.tool_calls == (ToolCall(id="a", name="clock", arguments={}),)
 
 
-@pytest.mark.parametrize("arguments", ['{"city": "Zü', "[1]", '"text"', "null", "7", "<tool_call>"])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        '{"city": "Zü',
+        "[1]",
+        '"text"',
+        "null",
+        "7",
+        "<tool_call>",
+        '{"x": NaN}',
+        '{"x": -Infinity}',
+        pytest.param('{"x": ' + "[" * 100_000, id="nested"),
+    ],
+)
 def test_arguments_that_are_no_object_are_the_models_fault(arguments: str) -> None:
     """The next provider may do better; the engine that passed them on is not ill. Whole or streamed."""
     with pytest.raises(PartialError) as caught:
