@@ -149,6 +149,12 @@ class AllProvidersFailed(LLMError):
         self.retry_after_s = min(waits) if waits else None
 
 
+def seconds_of(retry_after: str) -> float | None:
+    """A Retry-After header in seconds; None for a date, or for so many digits that they are no time to wait."""
+    is_number = retry_after.isascii() and retry_after.isdigit() and len(retry_after) < 10
+    return float(retry_after) if is_number else None
+
+
 def from_status(status: int, detail: str, *, provider: str, retry_after_s: float | None = None) -> LLMError:
     """The error of an HTTP answer, by its status. One row of `reference/engines.md` section 5 per case.
 

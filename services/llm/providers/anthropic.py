@@ -21,6 +21,7 @@ from services.llm.errors import (
     ErrorType,
     LLMError,
     from_status,
+    seconds_of,
 )
 from services.llm.providers import anthropic_request
 from services.llm.providers.anthropic_wire import EventReader, completion_of
@@ -170,7 +171,7 @@ def _status_error(exc: anthropic.APIStatusError, provider: str) -> LLMError:
 
 def _retry_after(exc: anthropic.APIStatusError) -> float | None:
     text = exc.response.headers.get("retry-after", "")
-    return float(text) if text.isascii() and text.isdigit() else None
+    return seconds_of(text)
 
 
 def _connection_type(exc: Exception) -> ErrorType:

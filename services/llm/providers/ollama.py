@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
+import functools
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
 from typing import Any
 
 import httpx
 import ollama
 
-from services.llm.errors import CallerError, ConfigError, ContextTooLong, DeadError, ErrorType, LLMError, from_status
+from services.llm.errors import (
+    CallerError,
+    ConfigError,
+    ContextTooLong,
+    DeadError,
+    ErrorType,
+    LLMError,
+    from_status,
+    seconds_of,
+)
 from services.llm.mapping import finish_of, name_of, ollama_arguments, refusal
 from services.llm.providers.keepalive_httpx import Replaying
 from services.llm.registry import Model
@@ -61,7 +71,14 @@ class Ollama:
         pool = httpx.Limits(max_connections=None, max_keepalive_connections=64, keepalive_expiry=KEPT_FOR_S)
         inner = transport or httpx.AsyncHTTPTransport(limits=pool, trust_env=False)
         self._transport = Replaying(inner)
-        self._sdk = ollama.AsyncClient(host=url, timeout=timeout, trust_env=False, transport=self._transport)
+        self._sdk = ollama.AsyncClient(
+            host=url,
+            follow_redirects=False,  # a prompt goes where the settings say, and nowhere else
+            timeout=timeout,
+            trust_env=False,
+            transport=self._transport,
+            event_hooks={"response": [_read_by_line_feeds]},
+        )
 
     @property
     def replays(self) -> int:
@@ -162,6 +179,21 @@ class Ollama:
             raise translate(exc, provider=self.name) from exc
 
 
+async def _read_by_line_feeds(response: httpx.Response) -> None:
+    """Cut frames where Ollama ends them. The library also cuts at U+0085, which Go leaves as it is inside a text."""
+    response.aiter_lines = functools.partial(_lines, response)  # type: ignore[method-assign]
+
+
+async def _lines(response: httpx.Response) -> AsyncIterator[str]:
+    rest = ""
+    async for some in response.aiter_text():
+        *lines, rest = (rest + some).split("\n")
+        for line in lines:
+            yield line
+    if rest:
+        yield rest
+
+
 def translate(exc: Exception, *, provider: str) -> LLMError:
     """The one table from the ollama SDK's and its HTTP library's exceptions to ours."""
     match exc:
@@ -201,7 +233,7 @@ def _retry_after(exc: ollama.ResponseError) -> float | None:
     """Seconds. The SDK keeps the answer's headers only in what it was handling when it raised."""
     cause = exc.__context__
     text = cause.response.headers.get("retry-after", "") if isinstance(cause, httpx.HTTPStatusError) else ""
-    return float(text) if text.isascii() and text.isdigit() else None
+    return seconds_of(text)
 
 
 def _usage(frame: ollama.ChatResponse) -> Usage:

@@ -14,7 +14,7 @@ from typing import Any
 import httpx2
 import openai
 
-from services.llm.errors import CallerError, ConfigError, DeadError, ErrorType, LLMError
+from services.llm.errors import CallerError, ConfigError, DeadError, ErrorType, LLMError, seconds_of
 from services.llm.mapping import name_of, openai_arguments, refusal
 from services.llm.providers.keepalive import Replaying
 from services.llm.providers.openai_wire import DONE, FrameReader, completion_of, error_of, vectors_of
@@ -235,7 +235,7 @@ def _status_error(exc: openai.APIStatusError, provider: str) -> LLMError:
 def _retry_after(response: httpx2.Response) -> float | None:
     """Seconds; None where there is no such header or it holds a date."""
     text = response.headers.get("retry-after", "")
-    return float(text) if text.isascii() and text.isdigit() else None
+    return seconds_of(text)
 
 
 def _connection_type(exc: Exception) -> ErrorType:

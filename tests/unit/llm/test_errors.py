@@ -165,7 +165,9 @@ def test_context_length_is_told_by_param_not_by_words() -> None:
     assert type(error) is ContextTooLong
 
 
-@pytest.mark.parametrize(("header", "seconds"), [("7", 7.0), ("0", 0.0), ("soon", None), ("-1", None), ("", None)])
+@pytest.mark.parametrize(
+    ("header", "seconds"), [("7", 7.0), ("0", 0.0), ("soon", None), ("-1", None), ("", None), ("9" * 400, None)]
+)
 async def test_both_adapters_hand_on_when_to_come_back(header: str, seconds: float | None) -> None:
     """From the header of a 503, where it is a number of seconds; the ollama SDK hides it in what it was handling."""
     waits: list[float | None] = []
