@@ -6,9 +6,10 @@ import asyncio
 from dataclasses import replace
 
 from services.llm.chain import Chain
-from services.llm.errors import ConfigError, DeadError, ErrorType
+from services.llm.errors import ConfigError
 from services.llm.limits import Slot
 from services.llm.link import Embedder, Link
+from services.llm.patience import size_of_texts
 from services.llm.run import Run
 from services.llm.spaces import Embeddings, EmbeddingSpace, EmbedRequest, Vectors, check_request, check_vectors
 
@@ -48,6 +49,7 @@ class Embedding:
     async def _embed(self, link: Link, slot: Slot, space: EmbeddingSpace, followed: bool) -> Vectors | None:
         run, provider = self._run, link.provider
         assert isinstance(provider, Embedder)
+        size = size_of_texts(self._request.texts)
         async with run.attempt(link, slot) as current:
             limit_s = self._chain.share_of_time(run, followed=followed)
             try:
@@ -56,8 +58,10 @@ class Embedding:
             except TimeoutError as exc:
                 if not followed:
                     raise run.out_of_time(link.name) from exc
-                detail = f"no vectors within {limit_s:.1f} s"
-                raise DeadError(detail, provider=link.name, type=ErrorType.TIMEOUT_FIRST_TOKEN) from exc
+                raise link.silent(size, run.clock() - current.started) from exc
             current.usage = vectors.usage
             check_vectors(vectors, self._request, space, provider=link.name)
+            seconds = run.clock() - current.started
+            link.patience.took(size, seconds)
+            slot.answered(("vectors", size), seconds)
         return vectors if current.error is None else None

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import statistics
 from collections import deque
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from services.llm.types import ChatRequest
@@ -38,6 +39,11 @@ def size_of(request: ChatRequest, *, stream: bool) -> Size:
     """The class of a request, from the bytes of its prompt and its limit of tokens."""
     prompt = sum(len(m.content) for m in request.messages).bit_length() // 2
     return Size(prompt, None if stream else request.sampling.max_tokens.bit_length())
+
+
+def size_of_texts(texts: Sequence[str]) -> Size:
+    """The class of a request for vectors, whose answer grows with the number of its texts."""
+    return Size(sum(map(len, texts)).bit_length() // 2, len(texts).bit_length())
 
 
 class Patience:

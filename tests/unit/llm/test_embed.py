@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
@@ -15,9 +16,10 @@ from services.llm.hooks import Operation, RequestEvent
 from services.llm.providers.ollama import Ollama
 from services.llm.providers.openai_compat import OpenAICompat
 from services.llm.registry import model, models
-from services.llm.spaces import EmbeddingSpace, EmbedRequest
+from services.llm.spaces import EmbeddingSpace, EmbedRequest, Vectors
 from tests.fakes.engine import FakeEngine, Fault, serving
 from tests.unit.llm.conftest import ALIAS, ask
+from tests.unit.llm.scripted import Scripted
 
 EMBEDS = "smollm2-135m-embed"
 
@@ -118,3 +120,49 @@ async def test_a_link_that_embeds_is_probed_by_embedding(desk: Desk) -> None:
 
     assert await link.probe() is None
     assert "input" in desk.ollama.bodies[-1]
+
+
+class Embedding(Scripted):
+    """Takes `work_s` for its vectors, which are all the same one."""
+
+    work_s = 0.0
+
+    def embeds(self, alias: str) -> bool:
+        return alias == EMBEDS
+
+    async def embed(self, request: EmbedRequest) -> Vectors:
+        await asyncio.sleep(self.work_s)
+        return Vectors(rows=((1.0, *(0.0,) * 575),) * len(request.texts))
+
+
+def between(*providers: Embedding) -> LLMClient:
+    return assemble(providers, service="rag", alias=ALIAS, embed_alias=EMBEDS, pin="vllm")
+
+
+async def test_a_limit_that_has_shrunk_grows_again_by_vectors_alone() -> None:
+    """A job that only embeds would else go on one text at a time for ever, after a busy minute long ago."""
+    provider = Embedding("ollama")
+    provider.work_s = 0.002
+    async with between(provider) as client:
+        limit = client.links["ollama"].limit
+        async with limit.permit(1) as slot:
+            limit.limit = 2.0
+            slot.dropped()
+        shrunk = limit.limit
+        for _ in range(10):
+            await asyncio.gather(*(client.embed(texts()) for _ in range(4)))
+
+    assert limit.limit > shrunk
+    assert (limit.in_flight, limit.queued) == (0, 0)
+
+
+async def test_a_callers_hurry_for_vectors_opens_no_breaker() -> None:
+    """As for chat: the next provider answers, and the first keeps its good name."""
+    slow = Embedding("vllm")
+    slow.work_s = 10.0
+    async with between(slow, Embedding("ollama")) as client:
+        for _ in range(3):
+            found = await client.embed(texts(deadline_s=0.3))
+            assert found.provenance.provider == "ollama"
+
+        assert not client._chains[EMBEDS].links["vllm"].breaker.is_open
