@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterator
 from dataclasses import dataclass, field, replace
 
 from services.llm.chain import Chain
@@ -30,6 +30,9 @@ from services.llm.types import (
 )
 from services.llm.watchdog import Watchdog
 
+LOST = frozenset({ErrorType.CUT, ErrorType.TIMEOUT_FIRST_TOKEN, ErrorType.TIMEOUT_STALL, ErrorType.TIMEOUT_TOTAL})
+"""How the rest of a stream gets lost, without a word from the engine that something is wrong."""
+
 
 @dataclass(slots=True)
 class Collected:
@@ -50,6 +53,15 @@ class Collected:
         self.tool_calls = chunk.tool_calls or self.tool_calls
         self.finish = chunk.finish or self.finish
         self.usage = chunk.usage or self.usage
+
+    @contextlib.contextmanager
+    def once_finished(self) -> Iterator[None]:
+        """Behind the word for why it ended nothing is missing but counts: silence or a cut there breaks no answer."""
+        try:
+            yield
+        except DeadError as exc:
+            if self.finish is None or exc.type not in LOST:
+                raise
 
     def completion(self, before: str = "") -> Completion:
         """The whole answer behind `before`. Raises `DeadError` where the stream ended without saying why."""
@@ -155,19 +167,20 @@ class Relay:
         """One provider's content as events; what a later provider's first token does to the earlier ones is said."""
         limit_s = await self._first_token_limit_s(link, request, followed)
         async with contextlib.aclosing(link.provider.stream(request)) as chunks:
-            while (chunk := await self._next(chunks, link, current, limit_s, request)) is not None:
-                collected.take(chunk)
-                if not chunk.text:
-                    if chunk.at_work:
-                        current.token(self._run.clock())
-                    continue
-                if self._seen is not link:
-                    if self._seen is not None:
-                        yield self._rescue(link)
-                    self._seen = link
-                self._run.token(current, chunk.text)
-                yield Token(text=chunk.text)
-                current.listens(self._run.clock())
+            with collected.once_finished():
+                while (chunk := await self._next(chunks, link, current, limit_s, request)) is not None:
+                    collected.take(chunk)
+                    if not chunk.text:
+                        if chunk.at_work:
+                            current.token(self._run.clock())
+                        continue
+                    if self._seen is not link:
+                        if self._seen is not None:
+                            yield self._rescue(link)
+                        self._seen = link
+                    self._run.token(current, chunk.text)
+                    yield Token(text=chunk.text)
+                    current.listens(self._run.clock())
 
     def _rescue(self, link: Link) -> StreamEvent:
         self._rescued = True

@@ -11,7 +11,7 @@ from services.llm.errors import ErrorType, LLMError
 from services.llm.types import Chunk, End, Outcome, Rescue, Restarted, StreamEvent, Token
 from tests.fakes.engine import Fault
 from tests.unit.llm.conftest import MakeRig, ask, end, read, shown
-from tests.unit.llm.scripted import STOP, Scripted, over
+from tests.unit.llm.scripted import STOP, Scripted, cut, over
 
 BEFORE_FIRST_TOKEN = [
     Fault.BUSY_503,
@@ -166,3 +166,19 @@ async def test_the_slot_is_free_before_the_last_event() -> None:
             pass
 
         assert client.links["vllm"].limit.in_flight == 0
+
+
+@pytest.mark.parametrize("lost", [cut(), 10.0])
+@pytest.mark.parametrize("limits", [{"stall_s": 0.05}, {"stall_s": 10.0}])
+async def test_behind_the_finish_nothing_but_counts_can_be_lost(
+    lost: Exception | float, limits: dict[str, float]
+) -> None:
+    """The text is whole; a connection that is cut or lingers there, to the deadline even, makes it no less so."""
+    vllm = Scripted("vllm", Chunk(text="a"), STOP, lost)
+    async with over(vllm, Scripted("ollama"), **limits) as client:
+        events = await read(client, ask(deadline_s=0.5, rescue=Rescue.RESTART))
+        in_flight = client.links["vllm"].limit.in_flight
+
+    assert (shown(events), end(events).answer.text) == ("a", "a")
+    assert end(events).outcome is Outcome.COMPLETE
+    assert in_flight == 0
