@@ -32,6 +32,14 @@ RETRY_AT_LEAST_S = 1.0
 
 
 @dataclass(slots=True, eq=False)
+class _Waiting:
+    """An attempt in the queue: `turn` is set when it may go on, `until` is when its time is up, by the clock."""
+
+    turn: asyncio.Future[None]
+    until: float
+
+
+@dataclass(slots=True, eq=False)
 class Slot:
     """One attempt's place at a provider. Whoever holds it says at most once how it went; silence counts as neither."""
 
@@ -74,7 +82,7 @@ class AimdLimit:
         self._tolerance = tolerance
         self._clock = clock
         self._on_shed = on_shed
-        self._queues: dict[Priority, deque[asyncio.Future[None]]] = {p: deque() for p in Priority}
+        self._queues: dict[Priority, deque[_Waiting]] = {p: deque() for p in Priority}
         self._paces: dict[Hashable, deque[float]] = {}
         self._held_s = 0.0
         self._shrunk_at = float("-inf")
@@ -138,15 +146,16 @@ class AimdLimit:
             raise self._busy("queue_full", f"{self.queued} wait already", expected_s)
         await self._wait(self._queues[priority], wait_s, expected_s)
 
-    async def _wait(self, queue: deque[asyncio.Future[None]], wait_s: float, expected_s: float) -> None:
+    async def _wait(self, queue: deque[_Waiting], wait_s: float, expected_s: float) -> None:
         turn = asyncio.get_running_loop().create_future()
-        queue.append(turn)
+        waiting = _Waiting(turn, self._clock() + wait_s)
+        queue.append(waiting)
         try:
             async with asyncio.timeout(wait_s):
                 await turn
         except BaseException as exc:
-            if turn in queue:
-                queue.remove(turn)
+            if waiting in queue:
+                queue.remove(waiting)
             elif turn.done() and not turn.cancelled() and turn.exception() is None:
                 self.in_flight -= 1  # the turn had come in the very moment of leaving
                 self._admit()
@@ -159,7 +168,7 @@ class AimdLimit:
         batch = self._queues[Priority.BATCH]
         if priority is not Priority.INTERACTIVE or not batch:
             return False
-        turn = batch.pop()
+        turn = batch.pop().turn
         if not turn.done():  # else its caller has left in this very moment, and its place is free anyway
             turn.set_exception(self._busy("queue_full", "an interactive request took its place", self._held_s))
         return True
@@ -172,14 +181,29 @@ class AimdLimit:
         self._held_s = held_s if not self._held_s else (1 - HOLD_WEIGHT) * self._held_s + HOLD_WEIGHT * held_s
         self.in_flight -= 1
         self._admit()
+        self._turn_away()
 
     def _admit(self) -> None:
         for queue in self._queues.values():
             while queue and self._has_room():
-                turn = queue.popleft()
+                turn = queue.popleft().turn
                 if not turn.done():
                     self.in_flight += 1
                     turn.set_result(None)
+
+    def _turn_away(self) -> None:
+        """Tell those whose turn will come too late, where slots are held for longer than when they began to wait."""
+        now, ahead = self._clock(), 0
+        for queue in self._queues.values():
+            for _ in range(len(queue)):
+                waiting = queue.popleft()
+                expected_s = (ahead + 1) * self._held_s / self.limit
+                if now + expected_s <= waiting.until:
+                    ahead += 1
+                    queue.append(waiting)
+                elif not waiting.turn.done():
+                    why = f"{ahead} wait before it, about {expected_s:.1f} s"
+                    waiting.turn.set_exception(self._busy("deadline", why, expected_s))
 
     def _busy(self, reason: str, why: str, expected_s: float) -> BusyError:
         self._on_shed(reason)

@@ -158,6 +158,24 @@ async def test_who_would_surely_wait_too_long_is_told_at_once() -> None:
     assert caught.value.retry_after_s == pytest.approx(10)
 
 
+async def test_whose_turn_will_come_too_late_is_told_while_waiting() -> None:
+    """Slots were held for a second when it came, and for a minute now: it learns so before its time is up."""
+    clock = Clock()
+    limit = make(max_in_flight=1, clock=clock)
+    async with limit.permit(1):
+        clock.now += 1
+    async with limit.permit(1):
+        patient = asyncio.create_task(_hold(limit, wait_s=600))
+        hurried = asyncio.create_task(_hold(limit, wait_s=20))
+        await asyncio.sleep(0)
+        assert limit.queued == 2
+        clock.now += 60
+    with pytest.raises(BusyError, match="0 wait before it"):
+        await hurried
+
+    assert await patient is Priority.INTERACTIVE
+
+
 async def answered(limit: AimdLimit, clock: Clock, *, at_once: int, pace_s: float) -> None:
     """`at_once` attempts together, all answered at `pace_s`."""
     async with contextlib.AsyncExitStack() as held:
