@@ -1,0 +1,120 @@
+"""Renders the report as Markdown and as JSON."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import asdict
+
+from services.migration import ledger
+from services.migration import report_tables as tables
+from services.migration.findings import document
+from services.migration.report_data import Report
+from services.migration.report_runs import Changed
+from services.migration.report_tables import Table
+from services.migration.report_words import advice, plain
+from services.migration.verdict import Outcome, Verdict, to_json
+
+BROKEN = "The experiment was broken: these numbers are shown to find out why, and prove nothing."
+SHOWN = 50
+"""Changed items whose answers are shown side by side; the table before them names all."""
+
+
+def as_json(report: Report) -> str:
+    """Everything, unrounded; what the other forms leave out for want of data is empty here."""
+    parts = {key: [asdict(row) for row in getattr(report, key)] for key in ("rounds", "curves", "ended", "levels")}
+    body = {
+        "service": report.service,
+        "headline": report.headline,
+        "recompute": report.recompute,
+        "missing": report.missing,
+        "verdict": json.loads(to_json(report.verdict)) if report.verdict else None,
+        **parts,
+        "quality": {"scored": report.scored, "changed": [asdict(c) for c in report.changed]},
+        "canary": [asdict(c) for c in report.canary],
+        "findings": [document(f) for f in report.findings],
+        "ledger": [ledger.document(e) for e in report.entries],
+    }
+    return json.dumps(body, indent=2) + "\n"
+
+
+def markdown(report: Report) -> str:
+    """The whole report, for reading where it lies."""
+    parts = [f"# {report.service}: Ollama to vLLM"]
+    parts += _verdict(report, report.verdict) if report.verdict else [report.headline]
+    if report.canary:
+        parts += ["## The canary's evidence", _table(tables.canary(report))]
+    found, moves = tables.findings(report), tables.moves(report)
+    parts += ["## Doctor", _table(found) if found else "The doctor has not looked yet."]
+    parts += ["## Ledger", _table(moves) if moves else "The service was never moved."]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _verdict(report: Report, verdict: Verdict) -> list[str]:
+    return [
+        f"## Verdict: {verdict.outcome}",
+        f"{report.headline} {advice(verdict)}",
+        "\n".join(f"- {_inline(plain(reason, verdict.metrics))}" for reason in verdict.reasons),
+        "## Each metric against its margin",
+        BROKEN if verdict.outcome is Outcome.INVALID else "",
+        _table(tables.metrics(verdict)),
+        *_requests(report),
+        "## Was the experiment sound?",
+        _table(tables.preflight(verdict)),
+        _table(tables.floors(verdict)),
+        "## What was compared",
+        _table(tables.arms(verdict)),
+        _table(tables.setting(verdict)),
+        "## Compute it again",
+        "Every request is in the raw file; this gives the same verdict from it, byte for byte:\n\n"
+        f"```\n{report.recompute}\n```",
+    ]
+
+
+def _requests(report: Report) -> list[str]:
+    """What is known of single requests."""
+    if report.missing:
+        return ["## Single requests", _inline(report.missing)]
+    parts = []
+    for title, table in (
+        ("Round by round", tables.rounds(report)),
+        ("How long answers took", tables.times(report)),
+        ("Against concurrency", tables.levels(report)),
+    ):
+        parts += [f"## {title}", _table(table)] if table else []
+    parts += ["## Failed requests", _table(tables.ended(report)) or "Each engine answered every request itself."]
+    if report.scored:
+        parts += ["## Answers whose quality changed", _table(tables.changed(report)) or none_changed(report)]
+        parts += [_both(c) for c in report.changed[:SHOWN] if c.answers]
+    return parts
+
+
+def none_changed(report: Report) -> str:
+    """The sentence in place of a table of changed items."""
+    return f"None of the {report.scored} scored items changed."
+
+
+def _both(changed: Changed) -> str:
+    assert changed.answers is not None
+    ollama, vllm = map(_fenced, changed.answers)
+    return f"### {_inline(changed.item)}\n\nOllama:\n\n{ollama}\n\nvLLM:\n\n{vllm}"
+
+
+def _fenced(answer: str) -> str:
+    """An answer as it is, in a fence longer than any that it holds."""
+    longest = max((len(run) for run in re.findall(r"`+", answer)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return f"{fence}text\n{answer}\n{fence}"
+
+
+def _table(table: Table) -> str:
+    if not table:
+        return ""
+    lines = ["| " + " | ".join(table.head) + " |", "|" + "---|" * len(table.head)]
+    lines += ["| " + " | ".join(_inline(cell) for cell in row) + " |" for row in table.rows]
+    return f"{table.caption}:\n\n" + "\n".join(lines)
+
+
+def _inline(text: str) -> str:
+    """Text from anywhere as one line of Markdown that can neither leave its cell nor be markup of a page."""
+    return " ".join(text.split()).replace("|", "\\|").replace("<", "&lt;")
