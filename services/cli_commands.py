@@ -198,7 +198,8 @@ def history(call: Call) -> Result:
 
 def write_report(call: Call) -> Result:
     path = report.write(call.settings.state_dir, call.arguments.service)
-    return Result(document={"report": str(path)}, shown=[Text(str(path))])
+    forms = {"report": path, "html": path.with_suffix(".html"), "data": path.with_suffix(".json")}
+    return Result(document={k: str(p) for k, p in forms.items()}, shown=[Text(str(p)) for p in forms.values()])
 
 
 def rounds_on(display: Display, step: str) -> Callable[[int, int, str], None]:
