@@ -1,4 +1,4 @@
-"""Compares the two arms of a run, metric by metric: interval, minimum data, leave-one-round-out. Pure."""
+"""Compares the times of two arms, metric by metric: interval, minimum data, leave-one-round-out, noise floor. Pure."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from services.migration import stats
+from services.migration.estimate import Bounded, Estimate, Typical, judged, steady
 from services.migration.gates import Method
 from services.migration.records import Record, Run, Side
 from services.migration.stats import Interval, ends
@@ -15,6 +16,10 @@ from services.migration.verdict import Direction, Floor, Kind, Metric, Result
 Pair = tuple[Record, Record]
 Rounds = Sequence[tuple[int, Sequence[Pair]]]
 """Per round its number and its pairs: the same position answered by both sides."""
+
+
+RESOLUTION_S = 1e-6
+"""Records keep microseconds; no scatter is known to be smaller."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,11 +63,9 @@ class Series:
     baseline: tuple[tuple[float, ...], ...]
     candidate: tuple[tuple[float, ...], ...]
 
-    def without(self, index: int) -> Series:
-        def keep(rows: tuple[tuple[float, ...], ...]) -> tuple[tuple[float, ...], ...]:
-            return rows[:index] + rows[index + 1 :]
-
-        return replace(self, numbers=self.numbers, baseline=keep(self.baseline), candidate=keep(self.candidate))
+    @property
+    def arms(self) -> tuple[tuple[tuple[float, ...], ...], ...]:
+        return (self.baseline, self.candidate)
 
     @property
     def n(self) -> int:
@@ -86,37 +89,95 @@ def quantile_metric(
 ) -> Metric:
     """candidate / baseline of one quantile; lower is better."""
     found = series(rounds, quantity)
-
-    def interval(part: Series, resamples: int) -> Interval | None:
-        return _quantile_interval(part, q, resamples=resamples, seed=seed, level=method.level)
-
-    values = [[v for r in arm for v in r] for arm in (found.baseline, found.candidate)]
+    values = [[v for r in arm for v in r] for arm in found.arms]
     points = [stats.quantile(v, q) if v else None for v in values]
-    bounds = interval(found, method.resamples)
-    metric = Metric(
-        name=quantity.name, stat=f"q{round(q * 100)}", definition=quantity.definition, kind=Kind.RATIO,
-        direction=Direction.LOWER, baseline=points[0], candidate=points[1], effect=_ratio(points[0], points[1]),
-        low=ends(bounds)[0], high=ends(bounds)[1], level=method.level, margin=margin, required=True,
-        result=judged(bounds, Kind.RATIO, Direction.LOWER, margin), n_baseline=found.n, n_candidate=found.n,
-    )  # fmt: skip
+    estimate = _quantiles(found, q, method=method, seed=seed)
+    name = f"q{round(q * 100)}"
     tail = method.min_tail if q > 0.5 else 0
-    return _steady(_enough(metric, len(found.numbers), method, tail), found, interval, method)
+    return _timed(quantity, name, quantity.definition, points, estimate, found.n, margin, method, tail)
 
 
-def _quantile_interval(part: Series, q: float, *, resamples: int, seed: int, level: float) -> Interval | None:
-    if not part.n:
+def _quantiles(found: Series, q: float, *, method: Method, seed: int) -> Estimate | None:
+    if not found.n:
         return None
-    counts = stats.draw(len(part.baseline), resamples=resamples, seed=seed)
-    bounds = stats.quantile_ratio(part.baseline, part.candidate, counts, q, level=level)
-    if bounds is None or q != 0.5:
-        return bounds
-    medians = [
-        stats.quantile(b, q) / stats.quantile(a, q)
-        for a, b in zip(part.baseline, part.candidate, strict=True)
-        if stats.quantile(a, q) > 0
-    ]
-    student = stats.log_t_interval(medians, level=level)
-    return bounds.wider(student) if student else bounds
+    counts = stats.draw(len(found.baseline), resamples=method.resamples, seed=seed)
+    samples = stats.quantile_ratios(found.baseline, found.candidate, counts, q)
+    ratios = _ratios(found) if q == 0.5 else ()
+    return Estimate(numbers=found.numbers, counts=counts, samples=samples, ratios=ratios)
+
+
+def _ratios(found: Series) -> tuple[float, ...]:
+    """The ratio of the blocks' medians in each round; nothing where one of them is no ratio."""
+    medians = [[stats.quantile(r, 0.5) for r in arm] for arm in found.arms]
+    usable = medians[0] and min(medians[0] + medians[1]) > 0
+    return tuple(b / a for a, b in zip(*medians, strict=True)) if usable else ()
+
+
+def paired_metric(rounds: Rounds, quantity: Quantity, *, margin: float, method: Method) -> Metric:
+    """The typical candidate / baseline of a round: rounds whose blocks met different machines hardly count."""
+    found = series(rounds, quantity)
+    ratios = _ratios(found)
+    estimate = Typical(numbers=found.numbers, ratios=ratios) if ratios else None
+    points = [stats.quantile([stats.quantile(r, 0.5) for r in arm], 0.5) if arm else None for arm in found.arms]
+    definition = f"median over rounds of the block medians of {quantity.definition}; the effect is the typical ratio"
+    metric = _timed(quantity, "paired", definition, points, estimate, found.n, margin, method, 0)
+    return replace(metric, effect=stats.hodges_lehmann(ratios)) if ratios else metric
+
+
+def mean_metric(rounds: Rounds, quantity: Quantity, *, margin: float, method: Method, seed: int) -> Metric:
+    """candidate / baseline of the mean. It sees what few but very slow requests cost, which no quantile does."""
+    found = series(rounds, quantity)
+    arms = [[(sum(r), float(len(r))) for r in arm] for arm in found.arms]
+    return _averages(found, quantity, "mean", f"mean of {quantity.definition}", arms, margin, method, seed)
+
+
+def spread_metric(rounds: Rounds, quantity: Quantity, *, margin: float, method: Method, seed: int) -> Metric:
+    """candidate / baseline of the interquartile range within a block, averaged: how far ordinary requests scatter.
+
+    In seconds, not relative to the median, because users wait seconds. Within blocks, because both arms' blocks of a
+    round share the state of the machine, so that its slow spells are not taken for an engine's scatter. Between
+    quartiles, because the few that lie far out are the mean's to see.
+    """
+    found = series(rounds, quantity)
+    arms = [[(_scatter(r) * len(r), float(len(r))) for r in arm] for arm in found.arms]
+    definition = f"interquartile range within a block of {quantity.definition}"
+    return _averages(found, quantity, "spread", definition, arms, margin, method, seed)
+
+
+def _scatter(block: Sequence[float]) -> float:
+    return RESOLUTION_S + stats.quantile(block, 0.75) - stats.quantile(block, 0.25)
+
+
+def _averages(
+    found: Series, quantity: Quantity, stat: str, definition: str, arms: Sequence[Sequence[tuple[float, float]]],
+    margin: float, method: Method, seed: int,
+) -> Metric:  # fmt: skip
+    estimate = _totals(found.numbers, arms, method=method, seed=seed)
+    points = [sum(a for a, _ in arm) / sum(n for _, n in arm) if arm else None for arm in arms]
+    return _timed(quantity, stat, definition, points, estimate, found.n, margin, method, 0)
+
+
+def _totals(
+    numbers: tuple[int, ...], arms: Sequence[Sequence[tuple[float, float]]], *, method: Method, seed: int
+) -> Estimate | None:
+    if not numbers:
+        return None
+    counts = stats.draw(len(numbers), resamples=method.resamples, seed=seed)
+    return Estimate(numbers=numbers, counts=counts, samples=stats.total_ratios(arms[0], arms[1], counts))
+
+
+def _timed(
+    quantity: Quantity, stat: str, definition: str, points: Sequence[float | None], estimate: Bounded | None, n: int,
+    margin: float, method: Method, tail: int,
+) -> Metric:  # fmt: skip
+    bounds = estimate.bounds(method.level) if estimate else None
+    metric = Metric(
+        name=quantity.name, stat=stat, definition=definition, kind=Kind.RATIO, direction=Direction.LOWER,
+        baseline=points[0], candidate=points[1], effect=_ratio(points[0], points[1]),
+        low=ends(bounds)[0], high=ends(bounds)[1], level=method.level, margin=margin, required=True,
+        result=judged(bounds, Kind.RATIO, Direction.LOWER, margin), n_baseline=n, n_candidate=n,
+    )  # fmt: skip
+    return _sure(metric, estimate, method, tail)
 
 
 def throughput_metric(rounds: Rounds, *, margin: float, method: Method, seed: int) -> Metric:
@@ -125,22 +186,10 @@ def throughput_metric(rounds: Rounds, *, margin: float, method: Method, seed: in
         (number, _amount([a for a, _ in found]), _amount([b for _, b in found])) for number, found in rounds
     ]
     known = [(n, a, b) for n, a, b in amounts if min(a + b) > 0]
-    found = Series(
-        numbers=tuple(n for n, _, _ in known), baseline=tuple(a for _, a, _ in known),
-        candidate=tuple(b for _, _, b in known),
-    )  # fmt: skip
-
-    def interval(part: Series, resamples: int) -> Interval | None:
-        if not part.numbers or not part.baseline:
-            return None
-        counts = stats.draw(len(part.baseline), resamples=resamples, seed=seed)
-        arms = [[(r[0], r[1]) for r in arm] for arm in (part.baseline, part.candidate)]
-        return stats.total_ratio(arms[0], arms[1], counts, level=method.level)
-
-    rates = [
-        sum(r[0] for r in arm) / sum(r[1] for r in arm) if arm else None for arm in (found.baseline, found.candidate)
-    ]
-    bounds = interval(found, method.resamples)
+    arms = [[a for _, a, _ in known], [b for _, _, b in known]]
+    rates = [sum(r[0] for r in arm) / sum(r[1] for r in arm) if arm else None for arm in arms]
+    estimate = _totals(tuple(n for n, _, _ in known), arms, method=method, seed=seed)
+    bounds = estimate.bounds(method.level) if estimate else None
     n = sum(len(p) for _, p in rounds)
     metric = Metric(
         name="throughput", stat="", definition="output tokens a second: tokens of all blocks over time of all blocks",
@@ -149,7 +198,7 @@ def throughput_metric(rounds: Rounds, *, margin: float, method: Method, seed: in
         margin=margin, required=True, result=judged(bounds, Kind.RATIO, Direction.HIGHER, margin),
         n_baseline=n, n_candidate=n,
     )  # fmt: skip
-    return _steady(_enough(metric, len(known), method, 0), found, interval, method)
+    return _sure(metric, estimate, method, 0)
 
 
 def _amount(block: Sequence[Record]) -> tuple[float, float]:
@@ -157,21 +206,9 @@ def _amount(block: Sequence[Record]) -> tuple[float, float]:
     return float(tokens), max(r.end_s for r in block) - min(r.scheduled_s for r in block)
 
 
-def judged(bounds: Interval | None, kind: Kind, direction: Direction, margin: float) -> Result:
-    """What an interval says about a margin: all of it inside, all of it outside, or neither."""
-    if bounds is None:
-        return Result.INCONCLUSIVE
-    if kind is Kind.DIFFERENCE:  # of something where more is better: may lose at most `margin`
-        inside, outside = bounds.low >= -margin, bounds.high < -margin
-    elif direction is Direction.LOWER:
-        inside, outside = bounds.high <= margin, bounds.low > margin
-    else:
-        inside, outside = bounds.low >= margin, bounds.high < margin
-    return Result.PASS if inside else Result.FAIL if outside else Result.INCONCLUSIVE
-
-
-def _enough(metric: Metric, rounds: int, method: Method, tail: int) -> Metric:
-    """Below the minimum of rounds or values nothing is believed, whatever the interval says."""
+def _sure(metric: Metric, estimate: Bounded | None, method: Method, tail: int) -> Metric:
+    """Below the minimum of rounds or values nothing is believed, nor anything that hangs on one round."""
+    rounds = len(estimate.numbers) if estimate else 0
     if rounds < method.min_rounds:
         note = f"{rounds} rounds; {method.min_rounds} are the least"
     elif metric.n_candidate < tail:
@@ -179,56 +216,39 @@ def _enough(metric: Metric, rounds: int, method: Method, tail: int) -> Metric:
     else:
         few = tail and metric.n_candidate < method.wanted_tail
         note = f"{metric.n_candidate} answers an arm; {method.wanted_tail} are wanted for {metric.stat}" if few else ""
-        return replace(metric, note=note)
+        assert estimate is not None
+        return steady(replace(metric, note=note), estimate)
     return replace(metric, result=Result.INCONCLUSIVE, note=note)
-
-
-def _steady(
-    metric: Metric, found: Series, interval: Callable[[Series, int], Interval | None], method: Method
-) -> Metric:
-    """Leave one round out: a result that hangs on a single round is none."""
-    if metric.result not in (Result.PASS, Result.FAIL):
-        return metric
-    for index, number in enumerate(found.numbers):
-        bounds = interval(found.without(index), method.loro_resamples)
-        if judged(bounds, metric.kind, metric.direction, metric.margin) is not metric.result:
-            note = f"{metric.result} hangs on round {number} alone"
-            return replace(metric, result=Result.INCONCLUSIVE, note=note)
-    return metric
 
 
 def _ratio(baseline: float | None, candidate: float | None) -> float | None:
     return candidate / baseline if baseline and candidate is not None else None
 
 
-def floor(run: Run, quantity: Quantity, *, method: Method, seed: int) -> Floor:
-    """Ollama against itself, medians: what this machine can tell apart."""
+def floor(run: Run, quantity: Quantity, *, method: Method) -> Floor:
+    """Ollama against itself, the typical ratio of a round: what this machine can tell apart."""
     found = series(pairs(run, Side.BASELINE, Side.AGAIN), quantity)
-    bounds = _quantile_interval(found, 0.5, resamples=method.resamples, seed=seed, level=method.level)
-    medians = [
-        stats.quantile([v for r in arm for v in r], 0.5) if found.n else None
-        for arm in (found.baseline, found.candidate)
-    ]
+    ratios = _ratios(found)
+    bounds = stats.signed_rank_interval(ratios, level=method.level)
     return Floor(
-        metric=f"{quantity.name} q50", ratio=_ratio(medians[0], medians[1]), low=ends(bounds)[0],
+        metric=f"{quantity.name} paired", ratio=stats.hodges_lehmann(ratios) if ratios else None, low=ends(bounds)[0],
         high=ends(bounds)[1], rounds=len(found.numbers), enough=len(found.numbers) >= method.aa_min_rounds,
     )  # fmt: skip
 
 
-def above_floor(metric: Metric, floors: Mapping[str, Floor]) -> Metric:
+def above_floor(metric: Metric, floors: Mapping[str, Floor], rounds: int) -> Metric:
     """A result that the machine's own noise could overturn is none.
 
-    Where Ollama against itself is wider than the margin, the interval is widened by as much before it is believed:
-    a win far beyond the noise stands, one within it does not.
+    The metric's interval already holds the noise between rounds. What it cannot hold is a difference between two
+    blocks of one and the same engine, so it is widened by how far Ollama was found from itself before it is believed.
+    Ollama met itself in fewer rounds than it met vLLM in (`rounds`); by the root-n law its distance counts for less.
     """
     found = floors.get(metric.name)
-    if found is None or not found.enough or found.low is None or found.high is None:
+    if found is None or not found.enough or not found.ratio or not rounds or metric.low is None or metric.high is None:
         return metric
-    half = (found.high - found.low) / 2
-    if half <= metric.margin - 1 or metric.low is None or metric.high is None or math.isinf(half):
-        return metric
-    wide = Interval(low=metric.low / (1 + half), high=metric.high * (1 + half))
+    apart = math.exp(abs(math.log(found.ratio)) * math.sqrt(min(found.rounds / rounds, 1.0)))
+    wide = Interval(low=metric.low / apart, high=metric.high * apart)
     if metric.result is judged(wide, metric.kind, metric.direction, metric.margin):
         return metric
-    note = f"this machine is too noisy: ollama differs from itself by up to {half:.0%}, margin {metric.margin - 1:.0%}"
+    note = f"this machine is too noisy: ollama differs from itself by {apart - 1:.0%}, which could overturn the result"
     return replace(metric, result=Result.INCONCLUSIVE, note=note)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -13,7 +15,14 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from services.migration.errors import GateError
 
 GATES_FILE = Path(__file__).with_name("gates.toml")
-METRICS = ("ttft_q50", "ttft_q95", "e2e_q50", "e2e_q95", "throughput", "errors", "contract", "quality")
+TIMES = ("q50", "paired", "q95", "mean", "spread")
+METRICS = (
+    *(f"{name}_{stat}" for name in ("ttft", "e2e") for stat in TIMES),
+    "throughput",
+    "errors",
+    "contract",
+    "quality",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,8 +31,9 @@ class Method:
 
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
     level: float
+    looks: tuple[float, ...]
+    spend: tuple[float, ...]
     resamples: int
-    loro_resamples: int
     min_rounds: int
     min_tail: int
     wanted_tail: int
@@ -50,6 +60,11 @@ class Policy:
     consecutive_errors: int
     poll_s: float = 2.0
     silence_s: float = 900.0
+    e_limit: float = 100.0
+    slow_margin: float = 1.2
+    slow_limit: float = 0.05
+    holdback: float = 0.02
+    holdback_s: float = 86400.0
     demo_min_requests: int = 4
     demo_max_requests: int = 24
 
@@ -73,6 +88,12 @@ def load(path: Path = GATES_FILE) -> Gates:
         raise GateError(f"cannot use the thresholds in {path}: {_first(exc)}; restore the file from git") from exc
 
 
+def digest(method: Method, margins: Mapping[str, float]) -> str:
+    """The rules as one hash: a verdict by other rules has expired."""
+    rules = {"method": asdict(method), "margins": dict(margins)}
+    return hashlib.sha256(json.dumps(rules, sort_keys=True).encode()).hexdigest()
+
+
 def _gates(document: Mapping[str, Any]) -> Gates:
     whys: dict[str, str] = {}
     method = _numbers("method", document["method"], whys)
@@ -84,7 +105,7 @@ def _gates(document: Mapping[str, Any]) -> Gates:
         whys[f"metrics.{name}"] = _why(f"metrics.{name}", document["metrics"][name].get("why"))
     policy = {**canary, **{f"demo_{key}": value for key, value in demo.items()}}
     return Gates(
-        method=TypeAdapter(Method).validate_python(method),
+        method=_spent(TypeAdapter(Method).validate_python(method)),
         margins=margins,
         policy=_ordered(TypeAdapter(Policy).validate_python(policy)),
         whys=whys,
@@ -109,7 +130,17 @@ def _ordered(policy: Policy) -> Policy:
     steps = policy.steps
     if list(steps) != sorted(set(steps)) or not steps or steps[0] <= 0 or steps[-1] != 1.0:
         raise ValueError(f"canary.steps {steps} must rise and end at 1.0")
+    if not 0.0 <= policy.holdback < 1.0 - max((0.5, *steps[:-1])) + 1e-9:
+        raise ValueError(f"canary.holdback {policy.holdback} must leave more than the step before full, and than half")
     return policy
+
+
+def _spent(method: Method) -> Method:
+    """Refuse looks that do not end with the run, and shares that spend more than there is."""
+    rising = list(method.looks) == sorted(set(method.looks)) and method.looks[-1:] == (1.0,) and method.looks[0] > 0
+    if not rising or len(method.spend) != len(method.looks) or min(method.spend) <= 0 or sum(method.spend) > 1 + 1e-9:
+        raise ValueError(f"method.looks {method.looks} must rise to 1.0 and method.spend {method.spend} sum to 1")
+    return method
 
 
 def _first(exc: Exception) -> str:

@@ -4,13 +4,26 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import datetime, timedelta
 from statistics import fmean
 from typing import Any
 
-from services.migration import preflight, stats
-from services.migration.compare import E2E, TTFT, above_floor, pairs, quantile_metric, throughput_metric
+from services.migration import gates, looks, preflight, stats
+from services.migration.compare import (
+    E2E,
+    TTFT,
+    Quantity,
+    Rounds,
+    above_floor,
+    mean_metric,
+    paired_metric,
+    pairs,
+    quantile_metric,
+    spread_metric,
+    throughput_metric,
+)
+from services.migration.looks import Taken
 from services.migration.rates import contract_metric, errors_metric, quality_metric
 from services.migration.records import Engine, Run, Side
 from services.migration.verdict import Arm, Check, Floor, Kind, Metric, Next, Outcome, Raw, Result, Verdict
@@ -24,26 +37,28 @@ ACTIONS = {
 
 
 def judge(run: Run) -> Verdict:
-    """Judge a run by the rules written in its own plan."""
-    floors = preflight.floors(run)
-    found = preflight.checks(run, floors)
-    metrics = _metrics(run, floors)
-    outcome = _outcome(found, metrics)
-    rounds = _rounds_needed(run, metrics) if outcome is Outcome.INCONCLUSIVE else None
+    """Judge a run by the rules written in its own plan, as surely as the look that it stands at asks for."""
+    at = looks.taken(run)
+    held = replace(run, plan=replace(run.plan, method=replace(run.plan.method, level=at.look.level)))
+    floors = preflight.floors(held)
+    found = preflight.checks(held, floors)
+    metrics = _metrics(held, floors)
+    outcome = _outcome(found, metrics, at)
+    rounds = _rounds_needed(run, metrics, at) if outcome is Outcome.INCONCLUSIVE else None
     return Verdict(
         id=run.sha256[:12],
         service=run.plan.service,
         outcome=outcome,
         created=run.plan.created,
         expires=_expires(run),
-        plan=_plan(run),
+        plan=_plan(run, at),
         arms={"baseline": _arm(run, Side.BASELINE), "candidate": _arm(run, Side.CANDIDATE)},
         environment=_environment(run),
         preflight=found,
         noise_floor=floors,
         metrics=metrics,
         next=Next(action=ACTIONS[outcome], rounds_needed=rounds),
-        reasons=_reasons(run, outcome, found, metrics, rounds),
+        reasons=_reasons(run, outcome, found, metrics, rounds, at),
         raw=Raw(records=run.name, sha256=run.sha256),
     )
 
@@ -51,14 +66,11 @@ def judge(run: Run) -> Verdict:
 def _metrics(run: Run, floors: Sequence[Floor]) -> tuple[Metric, ...]:
     plan, rounds = run.plan, pairs(run, Side.BASELINE, Side.CANDIDATE)
     method, seed, margins = plan.method, plan.seed, plan.margins
-    noise = {floor.metric.removesuffix(" q50"): floor for floor in floors}
+    noise = {floor.metric.removesuffix(" paired"): floor for floor in floors}
     timed = [
-        above_floor(
-            quantile_metric(rounds, quantity, q, margin=margins[f"{quantity.name}_{stat}"], method=method, seed=seed),
-            noise,
-        )
+        above_floor(metric, noise, len(rounds))
         for quantity in ((TTFT, E2E) if plan.stream else (E2E,))
-        for q, stat in ((0.5, "q50"), (0.95, "q95"))
+        for metric in _times(run, rounds, quantity)
     ]
     return (
         *timed,
@@ -69,20 +81,35 @@ def _metrics(run: Run, floors: Sequence[Floor]) -> tuple[Metric, ...]:
     )
 
 
-def _outcome(found: Sequence[Check], metrics: Sequence[Metric]) -> Outcome:
+def _times(run: Run, rounds: Rounds, quantity: Quantity) -> tuple[Metric, ...]:
+    """Median and tail, and what neither sees: a few very slow requests (mean), unsteadiness (spread)."""
+    method, seed = run.plan.method, run.plan.seed
+    margins = {stat: run.plan.margins[f"{quantity.name}_{stat}"] for stat in gates.TIMES}
+    return (
+        quantile_metric(rounds, quantity, 0.5, margin=margins["q50"], method=method, seed=seed),
+        paired_metric(rounds, quantity, margin=margins["paired"], method=method),
+        quantile_metric(rounds, quantity, 0.95, margin=margins["q95"], method=method, seed=seed),
+        mean_metric(rounds, quantity, margin=margins["mean"], method=method, seed=seed),
+        spread_metric(rounds, quantity, margin=margins["spread"], method=method, seed=seed),
+    )
+
+
+def _outcome(found: Sequence[Check], metrics: Sequence[Metric], at: Taken) -> Outcome:
     """A broken experiment says nothing; then failure before doubt before success. No weighing, no score."""
     if any(c.fatal and not c.ok for c in found):
         return Outcome.INVALID
     results = {m.result for m in metrics if m.required}
+    if not at.planned or not results:  # whoever looks whenever he likes will once see what he likes
+        return Outcome.INCONCLUSIVE
     if Result.FAIL in results:
         return Outcome.FAIL
-    if Result.INCONCLUSIVE in results or not results:
-        return Outcome.INCONCLUSIVE
-    return Outcome.PASS
+    return Outcome.INCONCLUSIVE if Result.INCONCLUSIVE in results else Outcome.PASS
 
 
-def _rounds_needed(run: Run, metrics: Sequence[Metric]) -> int | None:
+def _rounds_needed(run: Run, metrics: Sequence[Metric], at: Taken) -> int | None:
     """About how many more rounds would settle every doubtful metric; None where more data will hardly help."""
+    if not at.planned:
+        return at.look.rounds - run.done
     needed = [_more(run, m) for m in metrics if m.required and m.result is Result.INCONCLUSIVE]
     known = [n for n in needed if n is not None]
     return max(known) if known and len(known) == len(needed) else None
@@ -119,25 +146,23 @@ def _log_terms(metric: Metric) -> tuple[float, float]:
 
 def _bound_rounds(metric: Metric, run: Run, per_round: float, least: int) -> int | None:
     """Rounds until as many errors as so far, and no more, bound the rate by its limit."""
-    method = run.plan.method
+    method, level = run.plan.method, looks.last_level(run.plan.method, run.plan.attempt)
     worse = metric.effect or 0.0
     seen = round(max(-worse if metric.name == "contract" else worse, 0.0) * metric.n_candidate)
     most = metric.n_candidate + math.ceil(method.max_extra_rounds * per_round)
-    wanted = stats.needed_for_bound(seen, metric.n_candidate, limit=metric.margin, level=method.level, most=most)
+    wanted = stats.needed_for_bound(seen, metric.n_candidate, limit=metric.margin, level=level, most=most)
     return None if wanted is None else max(least, math.ceil((wanted - metric.n_candidate) / per_round), 1)
 
 
 def _reasons(
-    run: Run, outcome: Outcome, found: Sequence[Check], metrics: Sequence[Metric], rounds: int | None
+    run: Run, outcome: Outcome, found: Sequence[Check], metrics: Sequence[Metric], rounds: int | None, at: Taken
 ) -> tuple[str, ...]:
     """Plain sentences: what broke, what failed, what is open and how long it would take, what is good."""
     said = [f"{c.check}: {c.observed}, limit {c.limit}" for c in found if not c.ok]
     order = (Result.FAIL, Result.INCONCLUSIVE, Result.PASS)
     said += [_sentence(run, m) for result in order for m in metrics if m.required and m.result is result]
     said += run.notes
-    done = sum(run.finished(r.number) for r in run.plan.schedule)
-    if done < len(run.plan.schedule):
-        said.append(f"{done} of {len(run.plan.schedule)} planned rounds were measured")
+    said += _progress(run, at)
     if outcome is Outcome.INCONCLUSIVE:
         said.append(
             f"about {rounds} more rounds settle it"
@@ -145,6 +170,21 @@ def _reasons(
             else "more rounds alone will hardly settle it: something lies at its margin"
         )
     return tuple(said)
+
+
+def _progress(run: Run, at: Taken) -> list[str]:
+    """How much of the plan was measured, and what that does to the verdict."""
+    planned, said = len(run.plan.schedule), []
+    if run.done < planned:
+        said.append(f"{run.done} of {planned} planned rounds were measured")
+    if not at.planned:
+        said.append(f"judged before its look at {at.look.rounds} rounds, so nothing is decided yet")
+    if run.plan.attempt > 1:
+        said.append(
+            f"attempt {run.plan.attempt} at the same engines and recipe: each bound is held to "
+            f"{at.look.level:.2%}, so that measuring again and again does not help"
+        )
+    return said
 
 
 def _sentence(run: Run, metric: Metric) -> str:
@@ -195,17 +235,20 @@ def _arm(run: Run, side: Side) -> Arm:
     )
 
 
-def _plan(run: Run) -> Mapping[str, Any]:
+def _plan(run: Run, at: Taken) -> Mapping[str, Any]:
     plan = run.plan
     return {
         "seed": plan.seed,
         "rounds": len(plan.schedule),
-        "rounds_measured": sum(run.finished(r.number) for r in plan.schedule),
+        "rounds_measured": run.done,
         "block": plan.block,
-        "looks": 1,
-        "alpha": round(1 - plan.method.level, 6),
+        "looks": at.of,
+        "look": at.number if at.planned else None,
+        "attempt": plan.attempt,
+        "alpha": round(looks.alpha(plan.method, plan.attempt), 9),
         "load": {"kind": "closed", "concurrency": plan.concurrency},
         "prompts_sha256": plan.recipe_sha256,
+        "rules_sha256": gates.digest(plan.method, plan.margins),
     }
 
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 import platform
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import httpx2
 
-from services.migration import engines, gates, records, schedule, workload
+from services.migration import engines, gates, looks, records, schedule, workload
 from services.migration.asking import Asker
 from services.migration.errors import GateError
 from services.migration.judge import judge
@@ -25,6 +25,10 @@ from services.settings import Settings
 
 MARGIN_S = 10.0  # beyond the service's own deadline, so that its answer about it still arrives
 RESUMED_WITHIN = timedelta(hours=24)
+SUBJECT = ("service", "recipe_sha256", "baseline", "candidate")
+"""What a run is about; another run about the same is another attempt."""
+RULES = ("seed", "schedule", "method", "margins", "machine")
+"""What must be the same too for a killed run to be gone on with."""
 
 
 def _silent(_done: int, _total: int, _note: str) -> None:
@@ -74,16 +78,28 @@ async def _gate(
     async with seams.connect() as client:
         described = await engines.describe(engines.engines(settings, found.service, client))
         plan = _plan(found, described, rounds=rounds, seed=seed, now=seams.now())
+        plan = replace(plan, attempt=_attempt(settings.state_dir, plan))
         raw, run = _begun(settings.state_dir, plan)
         driver = _driver(settings, run.plan if run else plan, raw, client, found, token, seams)
         await driver.warm_up()
         if run is None:
             raw.append([plan])
         else:
-            on_progress(_done(run), rounds, "goes on with a run that was stopped")
-        await driver.run(run, on_progress)
-    verdict = judge_file(raw.path)
+            on_progress(run.done, rounds, "goes on with a run that was stopped")
+        verdict = await _looked(driver, run, on_progress)
     save(settings.state_dir, verdict)
+    return verdict
+
+
+async def _looked(driver: Driver, run: Run | None, on_progress: OnRound) -> Verdict:
+    """Measure up to each look in turn and judge there; stop where it is decided."""
+    plan, path = driver.plan, driver.raw.path
+    for look in looks.looks(plan.method, rounds=len(plan.schedule), attempt=plan.attempt):
+        await driver.run(run, on_progress, until=look.rounds)
+        run = read(path)
+        verdict = judge(run)
+        if looks.decided(verdict.outcome):
+            return verdict
     return verdict
 
 
@@ -102,19 +118,38 @@ def _plan(found: Workload, described: tuple[Engine, Engine], *, rounds: int, see
     )  # fmt: skip
 
 
+def _attempt(state_dir: Path, plan: Plan) -> int:
+    """How many runs could have decided about the same engines and recipe within a verdict's life, this one included."""
+    life = timedelta(days=plan.method.valid_days)
+    earlier = (run for run in _runs(state_dir, plan.service) if _same(run.plan, plan, SUBJECT, within=life))
+    return 1 + sum(map(looks.could_pass, earlier))
+
+
 def _begun(state_dir: Path, plan: Plan) -> tuple[RawFile, Run | None]:
     """The raw file to write, and the unfinished run of the same plan that it already holds, if any."""
     folder = state_dir / "raw"
-    for path in sorted(folder.glob(f"{plan.service}-*.jsonl"), reverse=True):
-        run = _readable(path)
-        if run is not None and _same(run.plan, plan) and _done(run) < len(run.plan.schedule):
-            raw = RawFile(path)
+    for run in _runs(state_dir, plan.service):
+        if _same(run.plan, plan, (*SUBJECT, *RULES), within=RESUMED_WITHIN) and _open(run):
+            raw = RawFile(folder / run.name)
             raw.cut_torn_line()
             return raw, run
     path = folder / f"{plan.service}-{plan.id}.jsonl"
     if path.exists():
         raise GateError(f"{path} exists already; two gates in one second? Run the command again")
     return RawFile(path), None
+
+
+def _runs(state_dir: Path, service: str) -> Iterator[Run]:
+    """Every run of a service that can be read, the latest first."""
+    for path in sorted((state_dir / "raw").glob(f"{service}-*.jsonl"), reverse=True):
+        run = _readable(path)
+        if run is not None:
+            yield run
+
+
+def _open(run: Run) -> bool:
+    """Whether a run has rounds to go that could still change what it says."""
+    return run.done < len(run.plan.schedule) and not looks.decided(judge(run).outcome)
 
 
 def _readable(path: Path) -> Run | None:
@@ -124,16 +159,10 @@ def _readable(path: Path) -> Run | None:
         return None
 
 
-def _same(old: Plan, new: Plan) -> bool:
-    """Whether nothing that matters changed since: engines, recipe, seed, rounds, thresholds."""
+def _same(old: Plan, new: Plan, keys: Sequence[str], *, within: timedelta) -> bool:
+    """Whether two plans agree in `keys` and the old one is no older than `within`."""
     age = datetime.fromisoformat(new.created) - datetime.fromisoformat(old.created)
-    keys = ("service", "seed", "recipe_sha256", "baseline", "candidate", "schedule", "method", "machine")
-    same = all(getattr(old, key) == getattr(new, key) for key in keys) and dict(old.margins) == dict(new.margins)
-    return same and timedelta(0) <= age < RESUMED_WITHIN
-
-
-def _done(run: Run) -> int:
-    return sum(run.finished(r.number) for r in run.plan.schedule)
+    return all(getattr(old, key) == getattr(new, key) for key in keys) and timedelta(0) <= age < within
 
 
 def _driver(
@@ -178,7 +207,7 @@ def saved(state_dir: Path, service: str) -> Verdict | None:
 
 
 def fresh(verdict: Verdict, described: tuple[Engine, Engine], recipe_sha256: str, *, now: datetime) -> bool:
-    """Whether a verdict is of these very engines and this recipe, and not too old."""
+    """Whether a verdict is of these very engines and this recipe, by today's rules, and not too old."""
     arms = [verdict.arms.get("baseline"), verdict.arms.get("candidate")]
     keys = ("engine", "version", "model", "model_digest", "quantization", "context", "flags_sha256")
     same = all(
@@ -186,4 +215,6 @@ def fresh(verdict: Verdict, described: tuple[Engine, Engine], recipe_sha256: str
         for arm, engine in zip(arms, described, strict=True)
     )
     recipe = verdict.plan.get("prompts_sha256") == recipe_sha256
-    return same and recipe and now < datetime.fromisoformat(verdict.expires)
+    rules = gates.load()
+    judged = verdict.plan.get("rules_sha256") == gates.digest(rules.method, rules.margins)
+    return same and recipe and judged and now < datetime.fromisoformat(verdict.expires)

@@ -151,4 +151,4 @@ def _quiet(floor: Floor, run: Run) -> Check:
 def floors(run: Run) -> tuple[Floor, ...]:
     """The baseline against itself, for each quantity that the run timed."""
     quantities = (compare.TTFT, compare.E2E) if run.plan.stream else (compare.E2E,)
-    return tuple(compare.floor(run, q, method=run.plan.method, seed=run.plan.seed) for q in quantities)
+    return tuple(compare.floor(run, q, method=run.plan.method) for q in quantities)

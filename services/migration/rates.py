@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from statistics import fmean
 
 from services.migration import stats
-from services.migration.compare import Rounds, judged
+from services.migration.compare import Rounds
+from services.migration.estimate import Estimate, hangs_on, judged, steady
 from services.migration.gates import Method
 from services.migration.records import Record, Side
 from services.migration.stats import Interval, ends
@@ -25,12 +27,25 @@ def errors_metric(records: Sequence[Record], *, margin: float, method: Method) -
     n = len(candidate)
     bounds = stats.clopper_pearson(failed, n, level=method.level)
     note = f"{failed} of {n}; could still be {bounds.high:.1%}, limit {margin:.0%}"
-    return Metric(
+    metric = Metric(
         name="errors", stat="", definition="share of requests that the engine itself did not answer (fallbacks count)",
         kind=Kind.BOUND, direction=Direction.LOWER, baseline=_share(baseline), candidate=_share(candidate),
         effect=_share(candidate), low=bounds.low, high=bounds.high, level=method.level, margin=margin, required=True,
         result=judged(bounds, Kind.BOUND, Direction.LOWER, margin), n_baseline=len(baseline), n_candidate=n, note=note,
     )  # fmt: skip
+    return hangs_on(metric, _deciding(candidate, metric)) if metric.result is Result.FAIL else metric
+
+
+def _deciding(candidate: Sequence[Record], metric: Metric) -> list[int]:
+    """The rounds without which there were no failure: one hiccup of a machine is not an engine that fails."""
+    every = Counter(r.round for r in candidate)
+    failed = Counter(r.round for r in candidate if not r.answered)
+    found = []
+    for number, count in failed.items():
+        rest = stats.clopper_pearson(failed.total() - count, every.total() - every[number], level=metric.level)
+        if judged(rest, metric.kind, metric.direction, metric.margin) is not Result.FAIL:
+            found.append(number)
+    return sorted(found)
 
 
 def _share(records: Sequence[Record]) -> float | None:
@@ -41,10 +56,12 @@ def contract_metric(rounds: Rounds, *, margin: float, method: Method, seed: int)
     """candidate - baseline share of answers in the promised shape, paired; whole rounds resampled."""
     differences = [[float(b.contract_ok) - float(a.contract_ok) for a, b in found] for _, found in rounds]
     n = sum(len(d) for d in differences)
-    bounds = None
+    estimate = None
     if n:
         counts = stats.draw(len(rounds), resamples=method.resamples, seed=seed)
-        bounds = stats.mean_of_rounds(differences, counts, level=method.level)
+        samples = stats.means_of_rounds(differences, counts)
+        estimate = Estimate(numbers=tuple(number for number, _ in rounds), counts=counts, samples=samples)
+    bounds = estimate.bounds(method.level) if estimate else None
     if bounds and not any(v for d in differences for v in d):  # no pair differs: a bootstrap would claim certainty
         most = stats.clopper_pearson(0, n, level=method.level).high
         bounds = Interval(low=-most, high=most)
@@ -55,7 +72,7 @@ def contract_metric(rounds: Rounds, *, margin: float, method: Method, seed: int)
     if len(rounds) < method.min_rounds:
         note = f"{len(rounds)} rounds; {method.min_rounds} are the least"
         return replace(metric, result=Result.INCONCLUSIVE, note=note)
-    return metric
+    return steady(metric, estimate) if estimate and metric.result is Result.FAIL else metric
 
 
 def quality_metric(rounds: Rounds, *, name: str, margin: float, method: Method, seed: int) -> Metric:
@@ -63,22 +80,35 @@ def quality_metric(rounds: Rounds, *, name: str, margin: float, method: Method, 
 
     By item, because asking the same item again teaches little about the items that nobody asked.
     """
+    means, bounds = _by_item(rounds, method, seed)
+    metric = _difference(
+        "quality", f"mean {name} of the answers, same items", rounds, bounds, margin, method,
+        means=[fmean(m) if m else None for m in means],
+    )  # fmt: skip
+    if len(means[0]) < method.min_items:
+        note = f"{len(means[0])} items; {method.min_items} are the least"
+        return replace(metric, result=Result.INCONCLUSIVE, note=note)
+    if metric.result is Result.INCONCLUSIVE:
+        return metric
+    hanging = []
+    for number, _ in rounds:
+        rest = _by_item([r for r in rounds if r[0] != number], method, seed)[1]
+        if judged(rest, metric.kind, metric.direction, margin) is not metric.result:
+            hanging.append(number)
+    return hangs_on(metric, hanging)
+
+
+def _by_item(rounds: Rounds, method: Method, seed: int) -> tuple[list[list[float]], Interval | None]:
+    """Both arms' mean quality of each item, and the interval of the mean difference, items resampled."""
     by_item: dict[str, list[tuple[float, float]]] = {}
     for _, found in rounds:
         for a, b in found:
             if a.quality is not None and b.quality is not None:
                 by_item.setdefault(a.item, []).append((a.quality, b.quality))
-    means = [[fmean(v[i] for v in values) for values in by_item.values()] for i in (0, 1)]
+    means = [[sum(v[i] for v in values) / len(values) for values in by_item.values()] for i in (0, 1)]
     differences = [b - a for a, b in zip(*means, strict=True)]
     bounds = stats.paired_difference(differences, resamples=method.resamples, seed=seed, level=method.level)
-    metric = _difference(
-        "quality", f"mean {name} of the answers, same items", rounds, bounds, margin, method,
-        means=[fmean(m) if m else None for m in means],
-    )  # fmt: skip
-    if len(by_item) < method.min_items:
-        note = f"{len(by_item)} items; {method.min_items} are the least"
-        return replace(metric, result=Result.INCONCLUSIVE, note=note)
-    return metric
+    return means, bounds
 
 
 def _difference(

@@ -15,7 +15,8 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from services.migration.errors import GateError
 from services.migration.gates import Method
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+"""2: the plan names its looks, its attempt and the margins of means and spreads; files of version 1 lack the rules."""
 Entry = TypeVar("Entry")
 STRICT = ConfigDict(extra="forbid")
 
@@ -58,7 +59,10 @@ class Round:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What will be done and by which rules it will be judged, fixed before the first request."""
+    """What will be done and by which rules it will be judged, fixed before the first request.
+
+    `attempt` counts the runs that could have decided about these very engines and this recipe, this one included.
+    """
 
     __pydantic_config__: ClassVar[ConfigDict] = STRICT
     id: str
@@ -76,6 +80,7 @@ class Plan:
     method: Method
     margins: Mapping[str, float]
     machine: str = ""
+    attempt: int = 1
     schema_version: int = SCHEMA_VERSION
 
 
@@ -143,6 +148,16 @@ class Run:
             takes[r.round] = max(r.take, takes.get(r.round, 0))
         return tuple(r for r in self.records if r.take == takes[r.round])
 
+    @property
+    def done(self) -> int:
+        """How many planned rounds are on disk as a whole."""
+        takes: dict[int, int] = {}
+        sides: dict[tuple[int, int], set[Side]] = {}
+        for r in self.records:
+            takes[r.round] = max(r.take, takes.get(r.round, 0))
+            sides.setdefault((r.round, r.take), set()).add(r.side)
+        return sum(set(p.order) <= sides.get((p.number, takes.get(p.number, 0)), set()) for p in self.plan.schedule)
+
     def take(self, number: int) -> int:
         return max((r.take for r in self.records if r.round == number), default=0)
 
@@ -174,12 +189,24 @@ def parse(data: bytes, *, name: str) -> Run:
     notes = ("the last line of the raw file is torn (a killed run); it was dropped",) if torn else ()
     if not lines:
         raise GateError(f"{name} has no plan in its first line; measure anew with `cutover gate SERVICE`")
+    _version(lines[0], name)
     plan = _line(lines[0], "plan", _plans(), f"{name} line 1")
     records = tuple(_line(line, "record", _records(), f"{name} line {i}") for i, line in enumerate(lines[1:], start=2))
-    if plan.schema_version != SCHEMA_VERSION:
-        raise GateError(f"{name}: schema_version {plan.schema_version}, this program reads {SCHEMA_VERSION}")
     _consistent(plan, records, name)
     return Run(plan=plan, records=records, notes=notes, sha256=hashlib.sha256(data).hexdigest(), name=name)
+
+
+def _version(line: bytes, name: str) -> None:
+    """Refuse a plan of other rules by its version, before its fields are called wrong."""
+    try:
+        found = json.loads(line)["schema_version"]
+    except (ValueError, KeyError, TypeError):
+        return  # no plan at all; `_line` says so
+    if found != SCHEMA_VERSION:
+        raise GateError(
+            f"{name}: schema_version {found}, this program reads {SCHEMA_VERSION}: its plan lacks rules that are asked "
+            "for today; measure anew with `cutover gate SERVICE`, or judge it with the version that wrote it"
+        )
 
 
 def _line(line: bytes, kind: str, adapter: TypeAdapter[Entry], where: str) -> Entry:

@@ -71,10 +71,13 @@ class Driver:
                 if reply is not None:
                     refuse_unusable(reply[1], side, self.plan.service, self.asker.url)
 
-    async def run(self, done: Run | None, on_round: OnRound) -> None:
-        """Every round that is not on disk yet. A round begun by a killed run is begun anew, as its next take."""
+    async def run(self, done: Run | None, on_round: OnRound, *, until: int | None = None) -> None:
+        """Every round that is not on disk yet, or those of the first `until`.
+
+        A round begun by a killed run is begun anew, as its next take.
+        """
         total = len(self.plan.schedule)
-        for index, planned in enumerate(self.plan.schedule, start=1):
+        for index, planned in enumerate(self.plan.schedule[:until], start=1):
             if done is not None and done.finished(planned.number):
                 continue
             take = 1 + (done.take(planned.number) if done else 0)

@@ -1,24 +1,46 @@
-"""Raw files of engines that do not exist: what they would have recorded, drawn from a seed."""
+"""Raw files of engines that do not exist: what they would have recorded, drawn from a seed. For calibration and tests.
+
+Two models of one machine's noise. *Spells*: quiet, or 1.8 times slower, switching once in 50 requests, and a heavy
+tail of 3 % (`reference/benchmarks.md` section 6). *Stalls*: a slow drift (an autoregression of first order on the log
+scale, 0.98 from request to request, standard deviation 0.25) and halts of the whole machine, once in 60 requests,
+exponential with a mean of four median answers: lumpier, as the real machine was in section 7.4.
+"""
 
 from __future__ import annotations
 
+import enum
+import math
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 from services.migration import gates, records, schedule
 from services.migration.records import Engine, Plan, Record, Run, Side
 
-OLLAMA = Engine(engine="ollama", version="0.9.3", model="m:latest", quantization="Q4_1", context=4096)
-VLLM = Engine(engine="vllm", version="0.32.0", model="m", quantization="Q4_1 dequantised", context=4096)
 Change = Callable[[Record], Record]
+
+
+class Noise(enum.StrEnum):
+    """How the machine under both engines misbehaves."""
+
+    SPELLS = "spells"
+    STALLS = "stalls"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class World:
-    """A pair of engines: how much slower the candidate is, and how the machine's noise comes and goes."""
+    """A pair of engines on one machine.
+
+    `slower` is candidate / baseline of every time; `scatter` multiplies the candidate's log variance; `rare` is the
+    share of requests for which the candidate needs `rare_times` as long. `spread` is the log standard deviation of a
+    request on a quiet machine.
+    """
 
     slower: float = 1.0
+    scatter: float = 1.0
+    rare: float = 0.0
+    rare_times: float = 70.0
+    noise: Noise = Noise.SPELLS
     seed: int = 1
     rounds: int = 20
     block: int = 10
@@ -33,7 +55,9 @@ def plan(world: World) -> Plan:
     return Plan(
         id="20261121T050000", created="2026-11-21T05:00:00+00:00", service="notes", seed=world.seed,
         metric="keyword_recall", stream=world.stream, concurrency=1, block=world.block, recipe_sha256="r" * 64,
-        baseline=OLLAMA, candidate=VLLM, method=found.method, margins=found.margins, machine="simulated",
+        baseline=Engine(engine="ollama", version="0.9.3", model="m:latest", quantization="Q4_1", context=4096),
+        candidate=Engine(engine="vllm", version="0.32.0", model="m", quantization="Q4_1 dequantised", context=4096),
+        method=found.method, margins=found.margins, machine="simulated",
         schedule=schedule.draw(
             seed=world.seed, rounds=world.rounds, items=[f"i{n:02d}" for n in range(world.items)], block=world.block,
             aa_every=world.aa_every,
@@ -52,20 +76,56 @@ def raw(world: World, *, change: Change | None = None) -> bytes:
     return "".join(map(records.dump, [made, *(map(change, found) if change else found)])).encode()
 
 
+def simulated(world: World, *, change: Change | None = None) -> Run:
+    """The run of a world without its way through a file: the same records, and so the same judgement, in less time."""
+    made = plan(world)
+    found = tuple(_records(made, world))
+    return Run(
+        plan=made, records=tuple(map(change, found)) if change else found, notes=(), sha256="0" * 64, name="simulated"
+    )
+
+
 def _records(made: Plan, world: World) -> list[Record]:
-    """Machine spells (quiet, or 1.8 times slower), lognormal requests, a heavy tail: section 6 of the reference."""
     generator = random.Random(world.seed * 7919 + 1)
-    clock, busy, found = 0.0, False, []
+    weather = machine(world.noise, generator)
+    clock, found = 0.0, []
     for planned in made.schedule:
         for side in planned.order:
             for position, item in enumerate(planned.items):
-                busy = busy != (generator.random() < 1 / 50)
-                took = generator.lognormvariate(0, world.spread) * (1.8 if busy else 1.0)
-                took *= 3.0 if generator.random() < 0.03 else 1.0
-                took *= world.slower if side is Side.CANDIDATE else 1.0
+                slowed, halted = next(weather)
+                took = _work(generator, world, side) * slowed + halted
                 found.append(_record(planned.number, side, position, item, clock, took, world))
                 clock += took
     return found
+
+
+def _work(generator: random.Random, world: World, side: Side) -> float:
+    """What one request takes on a quiet machine, in median answers of the baseline."""
+    if side is not Side.CANDIDATE:
+        return generator.lognormvariate(0, world.spread)
+    took = generator.lognormvariate(0, world.spread * math.sqrt(world.scatter)) * world.slower
+    return took * world.rare_times if world.rare and generator.random() < world.rare else took
+
+
+def machine(noise: Noise, generator: random.Random) -> Iterator[tuple[float, float]]:
+    """Without end, for each request: a factor on its time, and a halt in median answers that adds to it."""
+    return _spells(generator) if noise is Noise.SPELLS else _stalls(generator)
+
+
+def _spells(generator: random.Random) -> Iterator[tuple[float, float]]:
+    """Spells of slowness, and a heavy tail."""
+    busy = False
+    while True:
+        busy = busy != (generator.random() < 1 / 50)
+        yield (1.8 if busy else 1.0) * (3.0 if generator.random() < 0.03 else 1.0), 0.0
+
+
+def _stalls(generator: random.Random) -> Iterator[tuple[float, float]]:
+    """Slow drift, and halts of the whole machine."""
+    drift, kept, deviation = generator.gauss(0, 0.25), 0.98, 0.25
+    while True:
+        drift = kept * drift + generator.gauss(0, deviation * math.sqrt(1 - kept**2))
+        yield math.exp(drift), generator.expovariate(1 / 4) if generator.random() < 1 / 60 else 0.0
 
 
 def _record(number: int, side: Side, position: int, item: str, at: float, took: float, world: World) -> Record:
@@ -84,6 +144,11 @@ def candidate(change: Change) -> Change:
 
 def fallback(record: Record) -> Record:
     return replace(record, served_by="ollama")
+
+
+def other_template(record: Record) -> Record:
+    """57 prompt tokens became 78 under another chat template: section 7.2 of the reference."""
+    return replace(record, prompt_tokens=78)
 
 
 def dead(record: Record) -> Record:

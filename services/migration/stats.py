@@ -46,7 +46,11 @@ def draw(rounds: int, *, resamples: int, seed: int) -> Counts:
 
 def quantile(values: Sequence[float], q: float) -> float:
     """The q-quantile by linear interpolation (Hyndman and Fan 1996, type 7)."""
-    return float(np.quantile(np.asarray(values, dtype=np.float64), q))
+    ordered = sorted(values)
+    position = (len(ordered) - 1) * q
+    below = math.floor(position)
+    low, high = ordered[below], ordered[min(below + 1, len(ordered) - 1)]
+    return low + (high - low) * (position - below)
 
 
 def resampled_quantiles(rounds: Sequence[Sequence[float]], counts: Counts, q: float) -> Floats:
@@ -83,40 +87,36 @@ def percentile_interval(samples: Floats, *, level: float) -> Interval | None:
     return Interval(low=float(low), high=float(high))
 
 
-def quantile_ratio(
-    baseline: Sequence[Sequence[float]], candidate: Sequence[Sequence[float]], counts: Counts, q: float, *, level: float
-) -> Interval | None:
-    """Interval of quantile(candidate) / quantile(baseline), the rounds of both arms resampled together."""
+def quantile_ratios(
+    baseline: Sequence[Sequence[float]], candidate: Sequence[Sequence[float]], counts: Counts, q: float
+) -> Floats:
+    """quantile(candidate) / quantile(baseline) of every resample, the rounds of both arms drawn together."""
     if not any(len(r) for r in baseline) or not any(len(r) for r in candidate):
-        return None
+        return np.full(len(counts), np.nan)
     below = resampled_quantiles(baseline, counts, q)
     above = resampled_quantiles(candidate, counts, q)
     with np.errstate(divide="ignore", invalid="ignore"):
-        return percentile_interval(above / below, level=level)
+        return np.asarray(above / below, dtype=np.float64)
 
 
-def total_ratio(
-    baseline: Sequence[tuple[float, float]],
-    candidate: Sequence[tuple[float, float]],
-    counts: Counts,
-    *,
-    level: float,
-) -> Interval | None:
-    """Interval of a ratio of rates, each the sum of amounts over the sum of times of the drawn rounds."""
+def total_ratios(
+    baseline: Sequence[tuple[float, float]], candidate: Sequence[tuple[float, float]], counts: Counts
+) -> Floats:
+    """A ratio of rates for every resample, each rate the sum of amounts over the sum of sizes of the drawn rounds."""
     with np.errstate(divide="ignore", invalid="ignore"):
         rates = [
             (counts @ np.array([a for a, _ in arm])) / (counts @ np.array([t for _, t in arm]))
             for arm in (baseline, candidate)
         ]
-        return percentile_interval(rates[1] / rates[0], level=level)
+        return np.asarray(rates[1] / rates[0], dtype=np.float64)
 
 
-def mean_of_rounds(rounds: Sequence[Sequence[float]], counts: Counts, *, level: float) -> Interval | None:
-    """Interval of a mean of per-request values, whole rounds resampled."""
+def means_of_rounds(rounds: Sequence[Sequence[float]], counts: Counts) -> Floats:
+    """The mean of per-request values for every resample, whole rounds drawn."""
     sums = np.array([float(np.sum(r)) for r in rounds])
     sizes = np.array([len(r) for r in rounds])
     with np.errstate(divide="ignore", invalid="ignore"):
-        return percentile_interval((counts @ sums) / (counts @ sizes), level=level)
+        return np.asarray((counts @ sums) / (counts @ sizes), dtype=np.float64)
 
 
 def log_t_interval(ratios: Sequence[float], *, level: float) -> Interval | None:
@@ -130,6 +130,45 @@ def log_t_interval(ratios: Sequence[float], *, level: float) -> Interval | None:
     half = float(distributions.t.ppf(level, len(logs) - 1)) * float(logs.std(ddof=1)) / math.sqrt(len(logs))
     mean = float(logs.mean())
     return Interval(low=math.exp(mean - half), high=math.exp(mean + half))
+
+
+def signed_rank_interval(ratios: Sequence[float], *, level: float) -> Interval | None:
+    """Distribution-free interval of a typical ratio: Tukey's, from the signed-rank test, on the logs of the ratios.
+
+    The bounds are the C-th smallest and C-th largest of all n(n+1)/2 averages of two logs (each with itself too), C the
+    largest number with P(T <= C-1) <= 1-level for Wilcoxon's T: Hollander and Wolfe, Nonparametric Statistical Methods
+    (1999), section 3.3. It asks only that the logs scatter evenly around their centre, which drawing the order of the
+    two sides anew in each round brings about; a few rounds that met a stall hardly move it. None below as many rounds
+    as the level needs, or for a ratio that has no log.
+    """
+    if not ratios or min(ratios) <= 0:
+        return None
+    depth = _signed_rank_depth(len(ratios), level)
+    if depth == 0:
+        return None
+    logs = np.log(np.asarray(ratios, dtype=np.float64))
+    first, second = np.triu_indices(len(logs))
+    averages = np.sort((logs[first] + logs[second]) / 2)
+    return Interval(low=math.exp(averages[depth - 1]), high=math.exp(averages[-depth]))
+
+
+@functools.lru_cache(maxsize=256)
+def _signed_rank_depth(n: int, level: float) -> int:
+    """The largest C with P(T <= C-1) <= 1-level under symmetry; exact, by convolution over the ranks 1..n."""
+    chances = np.zeros(n * (n + 1) // 2 + 1)
+    chances[0] = 1.0
+    for rank in range(1, n + 1):
+        moved = np.zeros_like(chances)
+        moved[rank:] = chances[:-rank]
+        chances = (chances + moved) / 2
+    return int(np.searchsorted(np.cumsum(chances), 1 - level, side="right"))
+
+
+def hodges_lehmann(ratios: Sequence[float]) -> float:
+    """The typical ratio that belongs to that interval: the median of those averages of logs."""
+    logs = np.log(np.asarray(ratios, dtype=np.float64))
+    first, second = np.triu_indices(len(logs))
+    return math.exp(float(np.median((logs[first] + logs[second]) / 2)))
 
 
 def clopper_pearson(count: int, n: int, *, level: float) -> Interval:

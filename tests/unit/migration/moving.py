@@ -12,9 +12,9 @@ from services.migration.controller import MigrationResult, history, migrate
 from services.migration.gates import Policy
 from services.migration.judge import judge
 from services.migration.records import Engine
+from services.migration.simulated import World, run
 from services.migration.verdict import Verdict
 from tests.unit.migration.house import TOKEN, House
-from tests.unit.migration.simulated import World, run
 
 POLICY = Policy(steps=(0.05, 0.25, 0.5, 1.0), min_requests=300, error_limit=0.01, level=0.95, consecutive_errors=5)
 

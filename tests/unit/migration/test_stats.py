@@ -67,12 +67,13 @@ def test_resampled_quantiles_are_those_of_the_repeated_values(q: float) -> None:
 
 def test_equal_arms_have_a_ratio_of_one_whatever_is_drawn() -> None:
     rounds = [[1.0, 2.0], [3.0, 4.0]]
-    interval = stats.quantile_ratio(rounds, rounds, stats.draw(2, resamples=100, seed=1), 0.5, level=0.975)
-    assert interval == stats.Interval(low=1.0, high=1.0)
+    samples = stats.quantile_ratios(rounds, rounds, stats.draw(2, resamples=100, seed=1), 0.5)
+    assert stats.percentile_interval(samples, level=0.975) == stats.Interval(low=1.0, high=1.0)
 
 
 def test_no_data_has_no_interval() -> None:
-    assert stats.quantile_ratio([[]], [[]], stats.draw(1, resamples=10, seed=1), 0.5, level=0.975) is None
+    samples = stats.quantile_ratios([[]], [[]], stats.draw(1, resamples=10, seed=1), 0.5)
+    assert stats.percentile_interval(samples, level=0.975) is None
     assert stats.paired_difference([], resamples=10, seed=1, level=0.975) is None
 
 
@@ -81,3 +82,38 @@ def test_a_paired_difference_is_centred_on_its_mean() -> None:
     assert interval is not None
     assert interval.low < 0.05 < interval.high
     assert interval.high - interval.low < 0.1
+
+
+class TestSignedRanks:
+    def test_the_bounds_are_the_averages_that_the_exact_law_names(self) -> None:
+        """Six logs 1..6 at 97.5 %: P(T <= 0) = 1/64, P(T <= 1) = 2/64, so the outermost averages, the values' own."""
+        interval = stats.signed_rank_interval([math.exp(v) for v in range(1, 7)], level=0.975)
+        assert interval is not None
+        assert (math.log(interval.low), math.log(interval.high)) == pytest.approx((1.0, 6.0))
+
+    @pytest.mark.parametrize(("n", "depth"), [(5, 0), (6, 1), (10, 9), (20, 53)])
+    def test_the_depths_are_those_of_the_printed_tables(self, n: int, depth: int) -> None:
+        """Two-sided 5 %: critical values 0, 8 and 52 for 6, 10 and 20 pairs; none exists for 5."""
+        assert stats._signed_rank_depth(n, 0.975) == depth
+
+    def test_one_wild_round_hardly_moves_it(self) -> None:
+        calm = [0.9 + n / 100 for n in range(20)]
+        before, after = (stats.signed_rank_interval(r, level=0.975) for r in (calm, [*calm[:-1], 50.0]))
+        assert before is not None
+        assert after is not None
+        assert after.high == pytest.approx(before.high, rel=0.02)
+
+    def test_no_ratio_and_too_few_have_no_interval(self) -> None:
+        assert stats.signed_rank_interval([], level=0.975) is None
+        assert stats.signed_rank_interval([1.0, 0.0], level=0.975) is None
+        assert stats.signed_rank_interval([1.0] * 5, level=0.975) is None
+
+    def test_the_typical_ratio_is_the_median_of_averages(self) -> None:
+        assert stats.hodges_lehmann([math.exp(v) for v in (0.0, 1.0, 5.0)]) == pytest.approx(math.exp(1.75))
+
+
+@pytest.mark.parametrize("q", [0.0, 0.25, 0.5, 0.95, 1.0])
+@pytest.mark.parametrize("n", [1, 2, 7, 10])
+def test_quantiles_are_those_of_numpy(n: int, q: float) -> None:
+    values = list(np.random.default_rng(n).random(n))
+    assert stats.quantile(values, q) == pytest.approx(float(np.quantile(values, q)))
