@@ -33,4 +33,7 @@ LEFT = Expect(ended=frozenset({Ended.LEFT}), most={Role.PRIMARY: 1, Role.FALLBAC
 """The caller has gone: nothing new is started for nobody."""
 
 DOWN = Expect(ended=ERROR, kinds=frozenset({"dead"}))
+SERVED_OR_TOLD = Expect(ended=ANSWER | ERROR, by=frozenset({Role.FALLBACK}), kinds=frozenset({"busy"}))
+"""Where there is not room for all."""
+
 BUSY = Expect(ended=ERROR, kinds=frozenset({"busy"}))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 
-from services.faults.expectations import BY_ANYBODY, BY_FALLBACK, BY_PRIMARY
+from services.faults.expectations import BY_ANYBODY, BY_FALLBACK, BY_PRIMARY, SERVED_OR_TOLD
 from services.faults.judge import Ended, Flaw
 from services.faults.script import OK, Until
 from services.faults.stage import Stage
@@ -15,6 +15,10 @@ CLOSED_S = 0.5
 AFTERWARDS_S = 0.3
 LEAVES_AFTER_S = 0.15
 CROWD = 12
+WARMING = 4
+OFFERED = 120
+TOLD_S = 0.05
+"""Seconds within which at least half of those who find no room must know."""
 
 
 async def accounted(stage: Stage) -> None:
@@ -112,6 +116,23 @@ async def stampede(stage: Stage) -> None:
     stage.require(probes <= 1, Flaw.CONDUCT, f"{probes} probes at a time")
     primary.generates.set()
     await _back_on_primary(stage)
+
+
+async def overload(stage: Stage) -> None:
+    """vLLM is dead and a crowd that only vLLM could carry meets an engine that works on two requests at a time."""
+    for _ in range(WARMING):
+        await stage.ask(BY_FALLBACK)
+    ended = await asyncio.gather(*(stage.ask(SERVED_OR_TOLD) for _ in range(OFFERED)))
+    served = [o for o in ended if o.ended is Ended.ANSWER]
+    told = [o for o in ended if o.ended is Ended.ERROR]
+    stage.require(len(served) >= OFFERED // 10, Flaw.CONDUCT, f"only {len(served)} of {OFFERED} were served")
+    stage.require(bool(told), Flaw.CONDUCT, "nobody was told to come back, so everybody waited")
+    if told:
+        at_once = sum(o.took_s <= TOLD_S for o in told)
+        said = f"{at_once} of {len(told)} were told within {TOLD_S * 1000:g} ms"
+        stage.require(2 * at_once >= len(told), Flaw.CONDUCT, f"only {said}")
+        when = sum(o.retry_after_s is not None for o in told)
+        stage.require(when == len(told), Flaw.CONDUCT, f"only {when} of {len(told)} were told when to come back")
 
 
 async def _back_on_primary(stage: Stage) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from services.faults import plays
 from services.faults.expectations import FALLS_BACK, SERVED
-from services.faults.script import Begin, Hang, Refuse, Reset
+from services.faults.script import OK, Begin, Hang, Refuse, Reset, Wait
 from services.faults.stage import Fault, Setup
 
 RECOVERY_FAULTS: tuple[Fault, ...] = (
@@ -55,6 +55,14 @@ RECOVERY_FAULTS: tuple[Fault, ...] = (
         expects=FALLS_BACK,
         setup=lambda _: Setup(primary=(Reset(),)),
         play=plays.open_breaker,
+    ),
+    Fault(
+        id="overload",
+        title="vLLM is dead and ten times what Ollama can carry is asked of it",
+        right="Ollama stays useful; half of the others know within 50 ms, all of them when to come back",
+        expects=FALLS_BACK,
+        setup=lambda _: Setup(listens=False, fallback=(Wait(0.05), *OK), fallback_slots=2),
+        play=plays.overload,
     ),
     Fault(
         id="stampede",

@@ -46,7 +46,10 @@ class Draw:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Setup:
-    """How the two upstreams behave. `first` are the primary's first answers, `primary` all later ones."""
+    """How the two upstreams behave. `first` are the primary's first answers, `primary` all later ones.
+
+    `fallback_slots` is how many requests the fallback works on at a time; the others wait inside, as in Ollama.
+    """
 
     primary: Script = OK
     first: tuple[Script, ...] = ()
@@ -55,6 +58,7 @@ class Setup:
     fallback_listens: bool = True
     drops_reused: bool = False
     refuses_prefill: bool = False
+    fallback_slots: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -210,6 +214,7 @@ async def _staged(fault: Fault, mode: Mode, draw: Draw, subject: Subject) -> Asy
         setup.fallback,
         listens=setup.fallback_listens,
         refuses_prefill=setup.refuses_prefill,
+        slots=setup.fallback_slots,
         seed=draw.seed,
     )
     async with primary.running(), fallback.running():

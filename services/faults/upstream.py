@@ -30,6 +30,7 @@ class Upstream:
         listens: bool = True,
         drops_reused: bool = False,
         refuses_prefill: bool = False,
+        slots: int | None = None,
         seed: str = "",
     ) -> None:
         self.role = role
@@ -40,6 +41,7 @@ class Upstream:
         self._listens = listens
         self._drops_reused = drops_reused
         self._refuses_prefill = refuses_prefill
+        self._slots = asyncio.Semaphore(slots or 10_000)
         self._rng = random.Random(seed)  # not for secrets; the seed is printed
         self._socket = _reserved(0)
         self._server: asyncio.Server | None = None
@@ -128,7 +130,7 @@ class Upstream:
                 generates=self.generates,
                 rng=self._rng,
             )
-            playing: asyncio.Future[Any] = asyncio.ensure_future(reply.play(self._next(path, body)))
+            playing: asyncio.Future[Any] = asyncio.ensure_future(self._in_turn(reply, self._next(path, body)))
             try:
                 await asyncio.wait((playing, ahead), return_when=asyncio.FIRST_COMPLETED)
                 if playing.done() and not playing.exception():
@@ -139,6 +141,10 @@ class Upstream:
             self.seen.left += 1
             self.seen.left_at = asyncio.get_running_loop().time()
             return False
+
+    async def _in_turn(self, reply: Reply, script: Script) -> None:
+        async with self._slots:
+            await reply.play(script)
 
     def _words(self, body: Mapping[str, Any]) -> tuple[str, ...]:
         """What it has to say: its own answer, or the rest of the one that the request has begun."""

@@ -80,10 +80,12 @@ class Chain:
     @contextlib.asynccontextmanager
     async def permit(self, run: Run, link: Link, *, followed: bool) -> AsyncIterator[Slot | None]:
         """Hold one slot of the provider; None where it has no room, which is noted."""
-        wait_s = min(self._queue_wait_s, self.share_of_time(run, followed=followed))
+        left_s = self.share_of_time(run, followed=followed)
         async with contextlib.AsyncExitStack() as held:
             try:
-                slot = await held.enter_async_context(link.limit.permit(wait_s, run.priority))
+                slot = await held.enter_async_context(
+                    link.limit.permit(min(self._queue_wait_s, left_s), run.priority, left_s=left_s)
+                )
             except BusyError as exc:
                 run.skip(link, exc)
                 yield None

@@ -130,9 +130,15 @@ class LLMClient:
                 self._tell(run, provenance=provenance, usage=usage, outcome=end.outcome, error=end.error)
 
     async def ready(self) -> str | None:
-        """None when a provider of the service's chain generates, else why none does. Probes at most one at a time."""
+        """None when a provider of the service's chain generates, else why none does. Probes at most one at a time.
+
+        One whose breaker is open is left to its own probing: a second prober would only keep that waiting.
+        """
         reasons = []
         for link in next(iter(self._chains.values())).named(self._route("", first=None).chain):
+            if link.breaker.is_open:
+                reasons.append(f"{link.name}: breaker open after: {link.breaker.last_error}")
+                continue
             if link.has_generated_lately():
                 return None
             reason = await link.probe()

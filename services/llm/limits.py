@@ -33,10 +33,11 @@ RETRY_AT_LEAST_S = 1.0
 
 @dataclass(slots=True, eq=False)
 class _Waiting:
-    """An attempt in the queue: `turn` is set when it may go on, `until` is when its time is up, by the clock."""
+    """An attempt in the queue. `turn` is set when it may go on; it waits until `until`, and must answer by `end`."""
 
     turn: asyncio.Future[None]
     until: float
+    end: float
 
 
 @dataclass(slots=True, eq=False)
@@ -95,13 +96,16 @@ class AimdLimit:
         return sum(len(queue) for queue in self._queues.values())
 
     @contextlib.asynccontextmanager
-    async def permit(self, wait_s: float, priority: Priority = Priority.INTERACTIVE) -> AsyncIterator[Slot]:
-        """Hold one slot. Waits at most `wait_s` seconds, and not at all where it would surely take longer.
+    async def permit(
+        self, wait_s: float, priority: Priority = Priority.INTERACTIVE, *, left_s: float = math.inf
+    ) -> AsyncIterator[Slot]:
+        """Hold one slot. Waits at most `wait_s` seconds of the `left_s` that the attempt has.
 
-        Raises `BusyError` with the time to come back.
+        It does not wait at all, or no longer, where its turn would come too late or leave too little time to answer,
+        by how long slots are held. Raises `BusyError` with the time to come back.
         """
         entered_at = self._clock()
-        await self._enter(wait_s, priority)
+        await self._enter(wait_s, left_s, priority)
         slot = Slot(self, self._clock(), entered_at)
         try:
             yield slot
@@ -134,21 +138,22 @@ class AimdLimit:
             self._has_shrunk = True
             self.limit = max(1.0, self.limit * BACKOFF)
 
-    async def _enter(self, wait_s: float, priority: Priority) -> None:
+    async def _enter(self, wait_s: float, left_s: float, priority: Priority) -> None:
         ahead = sum(len(queue) for p, queue in self._queues.items() if p <= priority)
         if not ahead and self._has_room():
             self.in_flight += 1
             return
-        expected_s = (ahead + 1) * self._held_s / self.limit
-        if expected_s > wait_s:
+        expected_s = self._expected_s(ahead)
+        if expected_s > wait_s or expected_s + self._held_s > left_s:
             raise self._busy("deadline", f"{ahead} wait already, about {expected_s:.1f} s", expected_s)
         if self.queued >= self._max_queued and not self._make_room(priority):
             raise self._busy("queue_full", f"{self.queued} wait already", expected_s)
-        await self._wait(self._queues[priority], wait_s, expected_s)
+        now = self._clock()
+        waiting = _Waiting(asyncio.get_running_loop().create_future(), now + wait_s, now + left_s)
+        await self._wait(self._queues[priority], waiting, wait_s, expected_s)
 
-    async def _wait(self, queue: deque[_Waiting], wait_s: float, expected_s: float) -> None:
-        turn = asyncio.get_running_loop().create_future()
-        waiting = _Waiting(turn, self._clock() + wait_s)
+    async def _wait(self, queue: deque[_Waiting], waiting: _Waiting, wait_s: float, expected_s: float) -> None:
+        turn = waiting.turn
         queue.append(waiting)
         try:
             async with asyncio.timeout(wait_s):
@@ -172,6 +177,10 @@ class AimdLimit:
         if not turn.done():  # else its caller has left in this very moment, and its place is free anyway
             turn.set_exception(self._busy("queue_full", "an interactive request took its place", self._held_s))
         return True
+
+    def _expected_s(self, ahead: int) -> float:
+        """Seconds until a slot is free for one with `ahead` others before it."""
+        return (ahead + 1) * self._held_s / self.limit
 
     def _has_room(self) -> bool:
         return self.in_flight < int(self.limit)
@@ -197,8 +206,8 @@ class AimdLimit:
         for queue in self._queues.values():
             for _ in range(len(queue)):
                 waiting = queue.popleft()
-                expected_s = (ahead + 1) * self._held_s / self.limit
-                if now + expected_s <= waiting.until:
+                expected_s = self._expected_s(ahead)
+                if now + expected_s <= waiting.until and now + expected_s + self._held_s <= waiting.end:
                     ahead += 1
                     queue.append(waiting)
                 elif not waiting.turn.done():
