@@ -17,6 +17,10 @@ from typing import Any
 FILE_NAME = "rollout.json"
 SCHEMA_VERSION = 1
 
+HOLDBACK_VERSION = 2
+"""Written while some service's full leaves out a holdback, which readers of version 1 take for nonsense: those keep the
+last good file, a canary, and say so."""
+
 
 class Stage(enum.StrEnum):
     """Where a service stands on its way."""
@@ -33,7 +37,10 @@ class RolloutError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Standing:
-    """One service's place. `share` is the part of requests, 0..1, that ask vLLM first; `demo` marks a shown move."""
+    """One service's place. `share` is the part of requests, 0..1, that ask vLLM first; `demo` marks a shown move.
+
+    In `full` that is all, or all but a holdback: the few who ask Ollama first as a control, less than half.
+    """
 
     stage: Stage = Stage.OLLAMA
     share: float = 0.0
@@ -41,8 +48,13 @@ class Standing:
     demo: bool = False
 
     def __post_init__(self) -> None:
-        expected = {Stage.OLLAMA: 0.0, Stage.ROLLED_BACK: 0.0, Stage.FULL: 1.0}
-        if not 0.0 <= self.share <= 1.0 or self.share != expected.get(self.stage, self.share):
+        fits = {
+            Stage.OLLAMA: self.share == 0.0,
+            Stage.CANARY: 0.0 <= self.share <= 1.0,
+            Stage.FULL: 0.5 < self.share <= 1.0,
+            Stage.ROLLED_BACK: self.share == 0.0,
+        }
+        if not fits[self.stage]:
             raise ValueError(f"share {self.share} does not go with stage {self.stage}")
 
 
@@ -60,8 +72,8 @@ def parse(text: str, *, where: str) -> Rollout:
     """Read a rollout document. Raises `RolloutError` on anything that Cutover would not have written."""
     try:
         document: dict[str, Any] = json.loads(text)
-        if document["version"] != SCHEMA_VERSION:
-            raise ValueError(f"version {document['version']!r}, expected {SCHEMA_VERSION}")
+        if document["version"] not in (SCHEMA_VERSION, HOLDBACK_VERSION):
+            raise ValueError(f"version {document['version']!r}, expected {SCHEMA_VERSION} or {HOLDBACK_VERSION}")
         services = {
             name: Standing(
                 stage=Stage(entry["stage"]),
@@ -84,7 +96,9 @@ def dump(rollout: Rollout) -> str:
         name: {"stage": s.stage, "share": s.share, "verdict": s.verdict, "demo": s.demo}
         for name, s in sorted(rollout.services.items())
     }
-    return json.dumps({"version": SCHEMA_VERSION, "services": services}, indent=2) + "\n"
+    held = any(s.stage is Stage.FULL and s.share < 1.0 for s in rollout.services.values())
+    version = HOLDBACK_VERSION if held else SCHEMA_VERSION
+    return json.dumps({"version": version, "services": services}, indent=2) + "\n"
 
 
 class RolloutWatch:

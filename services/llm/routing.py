@@ -29,7 +29,8 @@ def route(service: str, key: str, *, pin: str, standing: Standing, first: str | 
 
     `pin` is the environment's word (`ollama`, `vllm`, `auto`) and always wins; then `first`, a measuring request's
     arm; then the stage. Behind vLLM there is always Ollama. Before its gate has passed a service never meets vLLM;
-    in the canary either engine stands behind the other.
+    in the canary either engine stands behind the other. The keys that are held back in full are the last that would
+    have entered the canary, so nobody who had vLLM loses it.
     """
     if pin == OLLAMA:
         return Route(chain=(OLLAMA,), reason="pinned to ollama")
@@ -42,8 +43,10 @@ def route(service: str, key: str, *, pin: str, standing: Standing, first: str | 
     match standing.stage:
         case Stage.OLLAMA | Stage.ROLLED_BACK:
             return Route(chain=(OLLAMA,), reason=f"stage {standing.stage}")
-        case Stage.FULL:
+        case Stage.FULL if in_share(service, key, standing.share):
             return Route(chain=(VLLM, OLLAMA), reason="stage full")
+        case Stage.FULL:
+            return Route(chain=(OLLAMA, VLLM), reason=f"holdback {1 - standing.share:.0%} of full")
         case Stage.CANARY:
             if in_share(service, key, standing.share):
                 return Route(chain=(VLLM, OLLAMA), reason=f"canary {standing.share:.0%}")

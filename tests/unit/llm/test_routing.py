@@ -64,7 +64,7 @@ def test_round_trip() -> None:
         "",
         "nonsense",
         "[]",
-        '{"version": 2, "services": {}}',
+        '{"version": 3, "services": {}}',
         '{"version": 1, "services": {"rag": {"stage": "half", "share": 0, "verdict": null, "demo": false}}}',
         '{"version": 1, "services": {"rag": {"stage": "full", "share": 0.3, "verdict": null, "demo": false}}}',
         '{"version": 1, "services": {"rag": {"stage": "canary", "share": 7, "verdict": null, "demo": false}}}',
@@ -74,6 +74,28 @@ def test_nonsense_is_named(text: str) -> None:
     """A file edited by hand into nonsense is refused with its place and the next command."""
     with pytest.raises(RolloutError, match=r"here.*cutover rollback"):
         parse(text, where="here")
+
+
+def test_holdback_keys_are_the_last_that_would_have_entered() -> None:
+    """In full, 2 % ask Ollama first, with vLLM behind it; nobody who had vLLM in the canary is among them."""
+    held = Standing(stage=Stage.FULL, share=0.98)
+    half = Standing(stage=Stage.CANARY, share=0.5)
+    keys = [str(i) for i in range(5000)]
+    back = {k for k in keys if route("rag", k, pin="auto", standing=held).chain == ("ollama", "vllm")}
+
+    assert 0.015 < len(back) / len(keys) < 0.025
+    assert not any(route("rag", k, pin="auto", standing=half).chain[0] == "vllm" for k in back)
+    assert all(route("rag", k, pin="auto", standing=FULL).chain[0] == "vllm" for k in keys)
+    assert {route("rag", k, pin="auto", standing=held).reason for k in back} == {"holdback 2% of full"}
+
+
+def test_holdback_is_written_as_version_2_and_only_that() -> None:
+    """A reader from before the holdback goes on reading every file without one."""
+    held = Rollout(services={"rag": Standing(stage=Stage.FULL, share=0.98), "ner": FULL})
+    ended = Rollout(services={"rag": FULL, "ner": FULL})
+
+    assert parse(dump(held), where="here") == held
+    assert [json.loads(dump(r))["version"] for r in (held, ended)] == [2, 1]
 
 
 def test_last_good_file_stays_in_force(tmp_path: Path) -> None:
