@@ -78,6 +78,7 @@ def parser() -> argparse.ArgumentParser:
     migrate = verb("migrate", "doctor, gate, then canary 5 -> 25 -> 50 -> full, each step on evidence", service="one")
     _measuring(migrate)
     migrate.add_argument("--demo", action="store_true", help="move without a pass; marked as such in the ledger")
+    migrate.add_argument("--watch", action="store_true", help="stay after full and guard until the holdback is over")
     rollback = verb("rollback", "send one service back to Ollama, now", service="one")
     rollback.add_argument("--reason", default="asked for by hand", help="what the ledger will say")
     verb("history", "the ledger: every move, who made it and why", service="any")

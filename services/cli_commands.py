@@ -21,6 +21,7 @@ from services.llm.registry import models as registry
 from services.llm.rollout import Standing
 from services.migration import controller, doctor, findings, ledger, measure, report
 from services.migration.errors import EngineUnreachable
+from services.migration.journey import MigrationResult
 from services.migration.verdict import Outcome, Verdict, to_json
 from services.settings import Settings
 from services.stack import local
@@ -152,14 +153,14 @@ def _judged(verdict: Verdict) -> Result:
 
 
 def migrate(call: Call) -> Result:
-    result = migrated(call, call.arguments.service, demo=call.arguments.demo)
+    result = migrated(call, call.arguments.service, demo=call.arguments.demo, watch=call.arguments.watch)
     standing = result.standing
     document = {"service": call.arguments.service, **_standing(standing), "reasons": list(result.reasons)}
     said = [Text(f"{call.arguments.service}: {_where(standing)}"), *(Text(f"- {r}") for r in result.reasons)]
     return Result(document=document, shown=said, code=result.exit_code)
 
 
-def migrated(call: Call, service: str, *, demo: bool) -> controller.MigrationResult:
+def migrated(call: Call, service: str, *, demo: bool, watch: bool = False) -> MigrationResult:
     """Doctor, gate and steps of one service, shown as they go."""
     step = f"migrate {service}"
     call.display.begin(step)
@@ -170,6 +171,7 @@ def migrated(call: Call, service: str, *, demo: bool) -> controller.MigrationRes
             recipe(service),
             call.token(),
             demo=demo,
+            watch=watch,
             rounds=call.arguments.rounds,
             seed=call.arguments.seed,
             on_progress=rounds_on(call.display, step),

@@ -116,6 +116,16 @@ def controller_lock(
     return _alone(state_dir / LOCK_NAME, verb="migrate", service=service, clock=clock)
 
 
+def watch_lock(
+    state_dir: Path, *, service: str, clock: Callable[[], str] = ledger.now
+) -> contextlib.AbstractContextManager[None]:
+    """Only one guard of a service's holdback. Not the lock of all moves: a day is too long to keep others from moving.
+
+    A guard and a controller may both see the same; only the first to write the ledger acts, see `move`.
+    """
+    return _alone(state_dir / f"watch-{service}.lock", verb=f"migrate {service} --watch", service=service, clock=clock)
+
+
 def gate_lock(
     state_dir: Path, *, service: str, clock: Callable[[], str] = ledger.now
 ) -> contextlib.AbstractContextManager[None]:

@@ -6,6 +6,7 @@ import enum
 from dataclasses import dataclass
 
 from services.llm.rollout import Stage, Standing
+from services.migration.evidence import Evidence
 from services.migration.gates import Policy
 from services.migration.stats import clopper_pearson
 from services.migration.verdict import Outcome
@@ -21,7 +22,11 @@ class Action(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tally:
-    """How one engine did since the step began. `in_a_row` counts its latest errors with no success between."""
+    """How one engine did since the step began.
+
+    `requests` and `errors` are of those who were to ask it first: an answer by the other engine is its error.
+    `in_a_row` counts its latest errors with no success between.
+    """
 
     requests: int = 0
     errors: int = 0
@@ -29,6 +34,7 @@ class Tally:
 
 
 NOTHING = Tally()
+NO_EVIDENCE = Evidence()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +43,7 @@ class Facts:
 
     `doctor_failed` and `verdict` are None where nobody looked; `fresh` says that the verdict is of these very engines,
     flags and recipe. `demo` asks for a shown move: it needs no verdict, and nothing later may rest on it.
+    `evidence` weighs both engines since the step began, which was `age_s` seconds ago.
     """
 
     candidate: Tally = NOTHING
@@ -46,6 +53,8 @@ class Facts:
     verdict_id: str | None = None
     fresh: bool = False
     demo: bool = False
+    evidence: Evidence = NO_EVIDENCE
+    age_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,9 +69,9 @@ class Decision:
 def decide(standing: Standing, facts: Facts, policy: Policy) -> Decision:
     """The next step of one service."""
     if standing.stage in (Stage.CANARY, Stage.FULL):
-        failing = _failing(facts, policy)
+        failing = _failing(standing, facts, policy)
         if failing:
-            return failing if _both_bad(facts, policy) is None else _hold(standing, _sick(facts, policy))
+            return failing
     if standing.demo and not facts.demo and standing.stage in (Stage.CANARY, Stage.FULL):
         return _enter(standing, facts, policy, because="the demo move so far is no evidence; the canary begins anew")
     match standing.stage:
@@ -70,20 +79,41 @@ def decide(standing: Standing, facts: Facts, policy: Policy) -> Decision:
             return _enter(standing, facts, policy)
         case Stage.CANARY:
             return _advance(standing, facts, policy)
+        case Stage.FULL if standing.share < 1.0:
+            return _release(standing, facts, policy)
         case Stage.FULL:
             return _hold(standing, "vLLM already serves every request first")
 
 
-def _failing(facts: Facts, policy: Policy) -> Decision | None:
-    """The rollback that the candidate's own errors ask for, if any."""
-    reason = _bad(facts.candidate, policy)
-    if reason is None:
+def _failing(standing: Standing, facts: Facts, policy: Policy) -> Decision | None:
+    """Back to Ollama, if vLLM is dead or surely worse than its control; staying, if both are bad. None if neither."""
+    dead = facts.candidate.in_a_row >= policy.consecutive_errors
+    worse = _against(facts, policy, alone=standing.share == 1.0)
+    if worse and facts.control.in_a_row < policy.consecutive_errors:
+        return _back(facts, f"vLLM: {worse}")
+    if dead and _bad(facts.control, policy) is None:
+        return _back(facts, f"vLLM: {_bad(facts.candidate, policy)}")
+    if dead:
+        return _hold(standing, _sick(facts, policy))
+    beyond = _against(facts, policy, alone=True)
+    if beyond is None:
         return None
-    return Decision(
-        standing=Standing(stage=Stage.ROLLED_BACK, verdict=facts.verdict_id, demo=facts.demo),
-        action=Action.ROLLBACK,
-        reasons=(f"vLLM: {reason}",),
-    )
+    whose = "and Ollama answers nothing" if worse else "but not worse than Ollama in the same moments"
+    return _hold(standing, f"vLLM is beyond its margin, {whose} ({beyond}): the machine is ill")
+
+
+def _against(facts: Facts, policy: Policy, *, alone: bool) -> str | None:
+    """The e-value that vLLM has against it, if that is enough. `alone`: whatever the control did."""
+    e_value = facts.evidence.e_value(looks=len(policy.steps), alone=alone)
+    kind, process = facts.evidence.strongest(alone=alone)
+    if e_value < policy.e_limit or process.candidate.bad < policy.consecutive_errors:
+        return None
+    return f"e-value {e_value:.3g}, limit {policy.e_limit:g} ({kind}: {process.said()})"
+
+
+def _back(facts: Facts, reason: str) -> Decision:
+    target = Standing(stage=Stage.ROLLED_BACK, verdict=facts.verdict_id, demo=facts.demo)
+    return Decision(standing=target, action=Action.ROLLBACK, reasons=(reason,))
 
 
 def _bad(tally: Tally, policy: Policy) -> str | None:
@@ -99,10 +129,6 @@ def _bad(tally: Tally, policy: Policy) -> str | None:
     return None
 
 
-def _both_bad(facts: Facts, policy: Policy) -> str | None:
-    return _bad(facts.control, policy)
-
-
 def _sick(facts: Facts, policy: Policy) -> str:
     """Why going back would not help."""
     return (
@@ -115,7 +141,7 @@ def _enter(standing: Standing, facts: Facts, policy: Policy, *, because: str = "
     """From Ollama to the first canary share: only on a healthy doctor and a fresh pass, or as a demo."""
     target = Standing(stage=Stage.CANARY, share=policy.steps[0], verdict=facts.verdict_id, demo=facts.demo)
     if policy.steps[0] == 1.0:
-        target = Standing(stage=Stage.FULL, share=1.0, verdict=facts.verdict_id, demo=facts.demo)
+        target = _full(facts.verdict_id, facts, policy)
     if facts.demo:
         return Decision(standing=target, action=Action.PROMOTE, reasons=("demo: shown without evidence",))
     missing = _unfit(standing, facts)
@@ -146,24 +172,71 @@ def _unfit(standing: Standing, facts: Facts) -> tuple[str, ...]:
 
 def _advance(standing: Standing, facts: Facts, policy: Policy) -> Decision:
     """From one share to the next, on evidence. A demo asks for a handful of answers and no bound."""
+    missing = _unproved(facts, policy)
+    if missing:
+        return _hold(standing, missing)
+    share = next((s for s in policy.steps if s > standing.share), 1.0)
+    if share == 1.0:
+        target = _full(standing.verdict, facts, policy)
+    else:
+        target = Standing(stage=Stage.CANARY, share=share, verdict=standing.verdict, demo=facts.demo)
+    return Decision(standing=target, action=Action.PROMOTE, reasons=(_proved(facts, policy),))
+
+
+def _full(verdict: str | None, facts: Facts, policy: Policy) -> Standing:
+    """All but the holdback; a demo, which nothing rests on, needs no control."""
+    share = 1.0 if facts.demo else round(1.0 - policy.holdback, 6)
+    return Standing(stage=Stage.FULL, share=share, verdict=verdict, demo=facts.demo)
+
+
+def _release(standing: Standing, facts: Facts, policy: Policy) -> Decision:
+    """The end of the holdback: its time is over, and there was traffic to judge by."""
+    left_s = policy.holdback_s - facts.age_s
+    if left_s > 0 or facts.demo:
+        return _hold(
+            standing,
+            f"vLLM serves; {1 - standing.share:.0%} still ask Ollama first, as a control, for {left_s / 3600:.1f} h; "
+            "`cutover migrate SERVICE --watch` guards it meanwhile",
+        )
+    missing = _unproved(facts, policy)
+    if missing:
+        return _hold(standing, f"the holdback's time is over, but {missing}")
+    target = Standing(stage=Stage.FULL, share=1.0, verdict=standing.verdict)
+    ended = f"the holdback of {policy.holdback_s / 3600:g} h is over; {_proved(facts, policy)}"
+    return Decision(standing=target, action=Action.PROMOTE, reasons=(ended,))
+
+
+def _unproved(facts: Facts, policy: Policy) -> str | None:
+    """What the evidence for vLLM still lacks. None where nothing does."""
     tally = facts.candidate
     least = policy.demo_min_requests if facts.demo else policy.min_requests
     if tally.requests < least:
-        return _hold(standing, f"{tally.requests} of {least} requests seen at vLLM in this step")
+        return f"{tally.requests} of {least} requests seen at vLLM in this step"
+    if facts.demo:
+        return _bad(tally, policy)
     most = clopper_pearson(tally.errors, tally.requests, level=policy.level).high
-    if not facts.demo and most > policy.error_limit:
-        return _hold(
-            standing,
+    if most > policy.error_limit:
+        return (
             f"{tally.errors} errors in {tally.requests} requests could still be {most:.1%}, "
-            f"limit {policy.error_limit:.0%}",
+            f"limit {policy.error_limit:.0%}"
         )
-    share = next((s for s in policy.steps if s > standing.share), 1.0)
-    target = Standing(
-        stage=Stage.FULL if share == 1.0 else Stage.CANARY, share=share, verdict=standing.verdict, demo=facts.demo
-    )
+    slow = facts.evidence.processes["slow"].candidate
+    most = clopper_pearson(slow.bad, slow.n, level=policy.level).high
+    if most > policy.slow_limit:
+        return (
+            f"{slow.bad} slow answers of {slow.n} timed at vLLM could still be {most:.1%}, limit "
+            f"{policy.slow_limit:.0%} (slow: beyond {policy.slow_margin:g} x the 95 % quantile of Ollama's)"
+        )
+    return None
+
+
+def _proved(facts: Facts, policy: Policy) -> str:
+    tally = facts.candidate
     said = f"{tally.errors} errors in {tally.requests} requests"
-    reason = f"demo: {said}, which is no evidence" if facts.demo else f"{said}: at most {most:.2%}"
-    return Decision(standing=target, action=Action.PROMOTE, reasons=(reason,))
+    if facts.demo:
+        return f"demo: {said}, which is no evidence"
+    most = clopper_pearson(tally.errors, tally.requests, level=policy.level).high
+    return f"{said}: at most {most:.2%}; e-value {facts.evidence.e_value(looks=len(policy.steps)):.2g} against vLLM"
 
 
 def _hold(standing: Standing, *reasons: str) -> Decision:

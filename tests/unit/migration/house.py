@@ -6,6 +6,7 @@ Time is a number that requests move on. Knobs make each engine misbehave in one 
 from __future__ import annotations
 
 import json
+import math
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field, replace
@@ -15,6 +16,7 @@ from typing import Any
 
 import httpx2
 
+from services.llm.measures import DURATION_BUCKETS
 from services.llm.rollout import FILE_NAME, Rollout, parse
 from services.llm.routing import route
 from services.migration.measure import Seams
@@ -67,6 +69,8 @@ class House:
     service_down: bool = False
     now_s: float = 0.0
     attempts: Counter[tuple[str, str]] = field(default_factory=Counter)
+    late: Counter[str] = field(default_factory=Counter)
+    passed_over: Counter[tuple[str, str]] = field(default_factory=Counter)
     asked: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
 
     @property
@@ -189,10 +193,20 @@ class House:
             yield f"event: {event}\ndata: {json.dumps(data)}\n\n".encode()
 
     def _metrics(self) -> str:
-        lines = ["# TYPE llm_attempts_total counter"]
+        """Tries, answers that the other engine gave, and durations: 40 s for `late` ones, else the engine's speed."""
+        lines = ["# TYPE llm_attempts_total counter", "# TYPE llm_attempt_duration_seconds histogram"]
+        of = f'service="{self.service}",provider='
         for (provider, error), count in sorted(self.attempts.items()):
-            labels = f'service="{self.service}",provider="{provider}",attempt="first",error_type="{error}"'
-            lines.append(f"llm_attempts_total{{{labels}}} {count}")
+            lines.append(f'llm_attempts_total{{{of}"{provider}",attempt="first",error_type="{error}"}} {count}')
+            for edge in (*DURATION_BUCKETS, math.inf) if error == "none" else ():
+                soon = count - self.late[provider] if edge >= self.speed.get(provider, 1.0) else 0
+                within = count if edge >= 40 else soon
+                le = "+Inf" if math.isinf(edge) else str(edge)
+                lines.append(f'llm_attempt_duration_seconds_bucket{{{of}"{provider}",le="{le}"}} {within}')
+        lines.append("# TYPE llm_fallbacks_total counter")
+        for (provider, reason), count in sorted(self.passed_over.items()):
+            labels = f'service="{self.service}",from="{provider}",to="other",reason="{reason}"'
+            lines.append(f"llm_fallbacks_total{{{labels}}} {count}")
         return "\n".join(lines) + "\n"
 
     def _rollout(self) -> Rollout:

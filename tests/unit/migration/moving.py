@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -19,20 +19,37 @@ from tests.unit.migration.house import TOKEN, House
 POLICY = Policy(steps=(0.05, 0.25, 0.5, 1.0), min_requests=300, error_limit=0.01, level=0.95, consecutive_errors=5)
 
 
-async def go(house: House, *, traffic: Callable[[], None] = lambda: None, **options: Any) -> MigrationResult:
-    """`migrate`, with users' traffic arriving whenever the controller sleeps."""
+async def go(
+    house: House,
+    *,
+    traffic: Callable[[], None] = lambda: None,
+    asleep: Callable[[float], Awaitable[None]] | None = None,
+    **options: Any,
+) -> MigrationResult:
+    """`migrate`, with users' traffic arriving whenever the controller sleeps; `asleep` replaces that."""
 
     async def sleep(seconds: float) -> None:
         house.now_s += seconds
         traffic()
 
     return await migrate(
-        house.settings, "notes", house.recipe, TOKEN, rounds=2, seams=house.seams, sleep=sleep, policy=POLICY, **options
+        house.settings,
+        "notes",
+        house.recipe,
+        TOKEN,
+        rounds=2,
+        seams=house.seams,
+        sleep=asleep or sleep,
+        policy=POLICY,
+        **options,
     )
 
 
-def users(house: House, *, good: int = 100, bad: int = 0, polls: int = 1000) -> Callable[[], None]:
-    """Traffic: so many good and bad answers of vLLM, and as many good ones of Ollama, at each of some polls."""
+def users(house: House, *, good: int = 100, bad: int = 0, late: int = 0, polls: int = 1000) -> Callable[[], None]:
+    """Traffic: so many good and bad answers of vLLM, and as many good ones of Ollama, at each of some polls.
+
+    `late` of the good ones at vLLM take 40 s.
+    """
     left = [polls]
 
     def arrive() -> None:
@@ -40,6 +57,7 @@ def users(house: House, *, good: int = 100, bad: int = 0, polls: int = 1000) -> 
             return
         left[0] -= 1
         house.attempts["vllm", "none"] += good
+        house.late["vllm"] += late
         house.attempts["vllm", "http_5xx"] += bad
         house.attempts["ollama", "none"] += good + bad
 
@@ -74,4 +92,6 @@ def steps(house: House) -> list[tuple[str, float]]:
     return [(str(e.target.stage), e.target.share) for e in history(house.settings, "notes")]
 
 
-ALL_STEPS = [("canary", 0.05), ("canary", 0.25), ("canary", 0.5), ("full", 1.0)]
+CANARY_STEPS = [("canary", 0.05), ("canary", 0.25), ("canary", 0.5)]
+ALL_STEPS = [*CANARY_STEPS, ("full", 0.98)]
+DEMO_STEPS = [*CANARY_STEPS, ("full", 1.0)]

@@ -8,13 +8,13 @@ import httpx2
 import pytest
 
 from services.llm.rollout import FILE_NAME, Stage
-from services.migration import ledger, rollout
+from services.migration import facts, ledger, rollout
 from services.migration.controller import history, rollback
 from services.migration.errors import EngineUnreachable, LockHeld, Superseded
 from services.migration.stages import Action
 from services.migration.verdict import Outcome
 from tests.unit.migration.house import House
-from tests.unit.migration.moving import ALL_STEPS, go, passed, steps, users
+from tests.unit.migration.moving import ALL_STEPS, DEMO_STEPS, go, passed, steps, users
 
 
 async def test_a_pass_moves_a_service_step_by_step_on_evidence(house: House) -> None:
@@ -38,7 +38,7 @@ async def test_a_second_migrate_says_that_it_is_there_already(house: House) -> N
     await go(house, traffic=users(house))
     again = await go(house)
     assert (again.moves, again.exit_code) == ((), 0)
-    assert "already" in again.reasons[0]
+    assert "2% still ask Ollama first" in again.reasons[0]
 
 
 async def test_errors_in_a_row_take_the_service_back(house: House) -> None:
@@ -48,6 +48,56 @@ async def test_errors_in_a_row_take_the_service_back(house: House) -> None:
     assert (result.action, result.exit_code) == (Action.ROLLBACK, 1)
     held = await go(house)
     assert "rolled back" in held.reasons[0]
+
+
+async def test_an_engine_three_times_slower_goes_back(house: House) -> None:
+    """Slow is told by Ollama's own answers: beyond 1.2 times their 95 % quantile, at the next edge of the histogram."""
+    await passed(house)
+    house.speed["vllm"] = 3.0
+    result = await go(house, traffic=users(house, good=20))
+    assert steps(house) == [("canary", 0.05), ("rolled_back", 0.0)]
+    assert "e-value" in result.reasons[0]
+    assert "slow" in result.reasons[0]
+
+
+async def test_answers_that_are_now_and_then_late_hold_the_service_where_it_is(house: House) -> None:
+    """Six of a hundred late, where five may be: not surely worse, not surely good enough either."""
+    await passed(house)
+    result = await go(house, traffic=users(house, good=50, late=3, polls=8))
+    assert (result.standing.share, result.action) == (0.05, Action.HOLD)
+    assert "slow answers" in result.reasons[0]
+
+
+async def test_answers_that_ollama_gave_for_a_dead_vllm_are_errors_of_vllm(house: House) -> None:
+    """Behind an open breaker nobody tries vLLM any more, so only the fallbacks tell of it."""
+    await passed(house)
+
+    def dead() -> None:
+        house.passed_over["vllm", "breaker_open"] += 3
+        house.attempts["ollama", "none"] += 3
+
+    result = await go(house, traffic=dead)
+    assert result.standing.stage is Stage.ROLLED_BACK
+    assert "6 errors in a row" in result.reasons[0]
+
+
+async def test_what_a_last_resort_answers_counts_for_nobody(house: House) -> None:
+    await passed(house)
+
+    def outside() -> None:
+        house.attempts["anthropic", "none"] += 500
+        house.attempts["ollama", "none"] += 500
+
+    result = await go(house, traffic=outside)
+    assert "0 of 300" in result.reasons[0]
+
+
+async def test_errors_that_are_more_than_ollamas_go_back_with_the_e_value(house: House) -> None:
+    await passed(house)
+    result = await go(house, traffic=users(house, good=16, bad=4))
+    assert result.standing.stage is Stage.ROLLED_BACK
+    assert "e-value" in result.reasons[0]
+    assert history(house.settings, "notes")[-1].evidence["e_value"] >= 100
 
 
 async def test_when_both_engines_fail_the_canary_is_held(house: House) -> None:
@@ -109,7 +159,7 @@ async def test_a_failing_doctor_moves_nothing(house: House) -> None:
 class TestDemo:
     async def test_a_demo_shows_the_whole_move_and_marks_every_line(self, house: House) -> None:
         result = await go(house, demo=True)
-        assert steps(house) == ALL_STEPS
+        assert steps(house) == DEMO_STEPS
         assert result.standing.demo
         assert all(e.demo for e in history(house.settings))
 
@@ -128,7 +178,7 @@ class TestDemo:
         await go(house, demo=True)
         await passed(house)
         await go(house, traffic=users(house))
-        assert steps(house) == ALL_STEPS * 2
+        assert steps(house) == DEMO_STEPS + ALL_STEPS
         assert [e.demo for e in history(house.settings)] == [True] * 4 + [False] * 4
 
 
@@ -156,6 +206,30 @@ class TestBadLuck:
         assert steps(house) == ALL_STEPS
         assert rollout.stored(house.state)[0].standing("notes") == result.standing
 
+    async def test_a_controller_started_anew_goes_on_with_the_same_e_value(self, house: House) -> None:
+        await passed(house)
+        some = users(house, good=48, bad=2, polls=2)
+
+        def kill() -> None:
+            some()
+            if polls and polls.pop():
+                raise KeyboardInterrupt
+
+        def weighed() -> float:
+            found = facts.kept(house.state, "notes")
+            return found.watch.evidence.e_value(looks=4) if found else 0.0
+
+        polls = [True, False]
+        with pytest.raises(KeyboardInterrupt):
+            await go(house, traffic=kill)
+        before = weighed()
+        await go(house)
+        again = weighed()
+        await go(house)
+        assert before > 0
+        assert again == weighed()
+        assert again > before  # the reading that the killed controller had not made
+
     async def test_evidence_counts_from_the_step_even_across_a_kill(self, house: House) -> None:
         await passed(house)
         polls = [0]
@@ -163,6 +237,7 @@ class TestBadLuck:
         def kill() -> None:
             polls[0] += 1
             house.attempts["vllm", "none"] += 200
+            house.attempts["ollama", "none"] += 200
             if polls[0] == 2:
                 raise KeyboardInterrupt
 

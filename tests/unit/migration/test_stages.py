@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from services.llm.rollout import Stage, Standing
 from services.migration import gates
+from services.migration.evidence import Evidence, Seen
 from services.migration.stages import Action, Facts, Tally, decide
 from services.migration.verdict import Outcome
 
@@ -16,11 +19,23 @@ GOOD = Facts(doctor_failed=False, verdict=Outcome.PASS, verdict_id="v1", fresh=T
 MANY = Tally(requests=300)
 
 
+def seen(kind: str, vllm: tuple[int, int], ollama: tuple[int, int], limit: float = 0.05) -> Evidence:
+    """One reading: bad of all requests, per arm."""
+    arms = [Seen(n=n, bad=bad) for bad, n in (vllm, ollama)]
+    return Evidence().after(kind, *arms, limit=limit)
+
+
+QUICK = seen("slow", (0, 300), (0, 300))
+WORSE = seen("errors", (40, 200), (2, 200), 0.01)
+ILL = seen("errors", (60, 200), (60, 200), 0.01)
+
+
 def canary(share: float, *, demo: bool = False) -> Standing:
     return Standing(stage=Stage.CANARY, share=share, verdict="v1", demo=demo)
 
 
 FULL = Standing(stage=Stage.FULL, share=1.0, verdict="v1")
+HELD = Standing(stage=Stage.FULL, share=0.98, verdict="v1")
 
 
 def test_a_fresh_pass_and_a_healthy_doctor_begin_the_canary() -> None:
@@ -47,11 +62,23 @@ def test_anything_less_than_that_holds_and_says_what_is_missing(facts: Facts, wo
     assert word in " ".join(decision.reasons)
 
 
-@pytest.mark.parametrize(("share", "after"), [(0.05, 0.25), (0.25, 0.5), (0.5, 1.0)])
+@pytest.mark.parametrize(("share", "after"), [(0.05, 0.25), (0.25, 0.5), (0.5, 0.98)])
 def test_each_step_goes_to_the_next_share_on_evidence(share: float, after: float) -> None:
-    decision = decide(canary(share), Facts(candidate=MANY, verdict_id="v1"), POLICY)
+    decision = decide(canary(share), Facts(candidate=MANY, evidence=QUICK, verdict_id="v1"), POLICY)
     assert (decision.action, decision.standing.share) == (Action.PROMOTE, after)
-    assert decision.standing.stage is (Stage.FULL if after == 1.0 else Stage.CANARY)
+    assert decision.standing.stage is (Stage.FULL if after == 0.98 else Stage.CANARY)
+
+
+def test_answers_that_nobody_timed_hold_a_canary() -> None:
+    decision = decide(canary(0.05), Facts(candidate=MANY), POLICY)
+    assert decision.action is Action.HOLD
+    assert "0 slow answers of 0 timed" in decision.reasons[0]
+
+
+def test_time_alone_promotes_nothing() -> None:
+    facts = Facts(candidate=Tally(requests=299), evidence=QUICK, age_s=1e9)
+    assert decide(canary(0.05), facts, POLICY).action is Action.HOLD
+    assert decide(HELD, facts, POLICY).action is Action.HOLD
 
 
 def test_too_few_requests_hold_a_canary() -> None:
@@ -71,9 +98,59 @@ def test_five_errors_in_a_row_roll_back_at_once(standing: Standing) -> None:
     assert (decision.action, decision.standing.stage) == (Action.ROLLBACK, Stage.ROLLED_BACK)
 
 
-def test_a_rate_that_is_surely_above_the_limit_rolls_back() -> None:
-    decision = decide(canary(0.25), Facts(candidate=Tally(requests=100, errors=10, in_a_row=1)), POLICY)
+@pytest.mark.parametrize("standing", [canary(0.05), canary(0.5), HELD, FULL])
+def test_an_e_value_of_a_hundred_rolls_back_and_is_told(standing: Standing) -> None:
+    decision = decide(standing, Facts(candidate=MANY, evidence=WORSE), POLICY)
     assert decision.action is Action.ROLLBACK
+    assert "e-value" in decision.reasons[0]
+    assert "errors: 40 of 200 at vLLM, 2 of 200 at Ollama" in decision.reasons[0]
+
+
+def test_a_machine_that_makes_both_engines_bad_holds() -> None:
+    decision = decide(canary(0.25), Facts(candidate=MANY, evidence=ILL), POLICY)
+    assert decision.action is Action.HOLD
+    assert "the machine is ill" in decision.reasons[0]
+
+
+def test_a_worse_engine_is_not_left_for_a_dead_one() -> None:
+    dead = Tally(requests=50, errors=50, in_a_row=50)
+    assert decide(canary(0.25), Facts(evidence=WORSE, control=dead), POLICY).action is Action.HOLD
+
+
+def test_a_dead_engine_is_left_for_an_ailing_one_when_it_is_surely_worse() -> None:
+    """Ollama loses a tenth; five in a row alone would only hold, the e-value says that going back helps."""
+    facts = Facts(candidate=Tally(requests=60, errors=60, in_a_row=60), control=Tally(requests=60, errors=6))
+    assert decide(canary(0.5), facts, POLICY).action is Action.HOLD
+    found = seen("errors", (60, 60), (6, 60), 0.01)
+    assert decide(canary(0.5), replace(facts, evidence=found), POLICY).action is Action.ROLLBACK
+
+
+def test_without_a_control_the_limit_itself_rolls_back() -> None:
+    """In full without holdback nobody asks Ollama first."""
+    found = seen("errors", (40, 200), (0, 0), 0.01)
+    assert decide(FULL, Facts(evidence=found), POLICY).action is Action.ROLLBACK
+
+
+class TestHoldback:
+    ENOUGH = Facts(candidate=MANY, evidence=QUICK, verdict_id="v1")
+
+    def test_full_keeps_a_few_on_ollama_until_the_time_is_over(self) -> None:
+        decision = decide(HELD, replace(self.ENOUGH, age_s=POLICY.holdback_s - 3600), POLICY)
+        assert decision.action is Action.HOLD
+        assert "2% still ask Ollama first, as a control, for 1.0 h" in decision.reasons[0]
+
+    def test_then_everybody_moves(self) -> None:
+        decision = decide(HELD, replace(self.ENOUGH, age_s=POLICY.holdback_s), POLICY)
+        assert (decision.action, decision.standing) == (Action.PROMOTE, FULL)
+        assert "the holdback of 24 h is over" in decision.reasons[0]
+
+    def test_a_demo_needs_no_holdback(self) -> None:
+        decision = decide(canary(0.5, demo=True), Facts(candidate=MANY, demo=True), POLICY)
+        assert decision.standing == Standing(stage=Stage.FULL, share=1.0, verdict="v1", demo=True)
+
+    def test_the_margin_on_slow_answers_is_the_gates_own(self) -> None:
+        margins = gates.load().margins
+        assert POLICY.slow_margin == margins["e2e_q95"] == margins["ttft_q95"]
 
 
 def test_both_engines_failing_hold_because_going_back_would_not_help() -> None:
@@ -108,13 +185,13 @@ TALLIES = st.builds(
     st.integers(0, 2000), st.integers(0, 50), st.integers(0, 50),
 )  # fmt: skip
 STANDINGS = st.one_of(
-    st.just(Standing()), st.just(FULL), st.just(Standing(stage=Stage.ROLLED_BACK, verdict="v1")),
+    st.just(Standing()), st.just(FULL), st.just(HELD), st.just(Standing(stage=Stage.ROLLED_BACK, verdict="v1")),
     st.builds(canary, st.sampled_from([0.05, 0.25, 0.5]), demo=st.booleans()),
 )  # fmt: skip
 FACTS = st.builds(
     Facts, candidate=TALLIES, control=TALLIES, doctor_failed=st.sampled_from([None, True, False]),
     verdict=st.sampled_from([None, *Outcome]), verdict_id=st.sampled_from([None, "v1", "v2"]), fresh=st.booleans(),
-    demo=st.booleans(),
+    demo=st.booleans(), evidence=st.sampled_from([Evidence(), QUICK, WORSE, ILL]), age_s=st.sampled_from([0.0, 1e6]),
 )  # fmt: skip
 
 
@@ -130,7 +207,8 @@ def test_nothing_is_promoted_without_data_or_a_pass(standing: Standing, facts: F
 
 @given(standing=STANDINGS, facts=FACTS)
 def test_failure_is_never_answered_with_promotion(standing: Standing, facts: Facts) -> None:
-    if standing.stage in (Stage.CANARY, Stage.FULL) and facts.candidate.in_a_row >= POLICY.consecutive_errors:
+    bad = facts.candidate.in_a_row >= POLICY.consecutive_errors or facts.evidence in (WORSE, ILL)
+    if standing.stage in (Stage.CANARY, Stage.FULL) and bad:
         assert decide(standing, facts, POLICY).action is not Action.PROMOTE
 
 

@@ -1,0 +1,259 @@
+"""One service on its way: the decision (`stages`), the ledger line, the rollout file, then waiting for evidence.
+
+A journey that dies anywhere is gone on with by the next: what it stood on is in the ledger, what it had seen is kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import asdict, dataclass, field, replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from services.llm.rollout import Stage, Standing
+from services.migration import doctor as doctor_room
+from services.migration import engines, facts, ledger, measure, rollout
+from services.migration.asking import Asker
+from services.migration.demo import Traffic
+from services.migration.errors import EngineUnreachable, Superseded
+from services.migration.facts import Watch
+from services.migration.findings import Finding, Level, failed
+from services.migration.gates import Policy
+from services.migration.ledger import Entry
+from services.migration.measure import Seams
+from services.migration.rounds import OnRound
+from services.migration.stages import Action, Decision, Facts, decide
+from services.migration.verdict import Outcome, Verdict
+from services.settings import Settings
+
+CONTROLLER = "controller"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MigrationResult:
+    """How a `migrate` ended. `moves` are the ledger lines it wrote; `reasons` say why it went no further."""
+
+    service: str
+    standing: Standing
+    action: Action
+    reasons: tuple[str, ...]
+    moves: tuple[Entry, ...] = ()
+    verdict: Verdict | None = None
+    findings: tuple[Finding, ...] = ()
+
+    @property
+    def exit_code(self) -> int:
+        """0 on vLLM in full, 1 where something failed, 2 where it is held."""
+        if self.standing.stage is Stage.FULL:
+            return 0
+        bad_verdict = self.verdict is not None and self.verdict.outcome is Outcome.FAIL
+        return 1 if self.action is Action.ROLLBACK or bad_verdict or failed_finding(self.findings) else 2
+
+
+def held_back(standing: Standing) -> bool:
+    """Whether a few still ask Ollama first, as the control of a full move."""
+    return standing.stage is Stage.FULL and standing.share < 1.0
+
+
+def failed_finding(findings: tuple[Finding, ...]) -> bool:
+    return any(f.level is Level.FAIL for f in findings)
+
+
+@dataclass(slots=True, kw_only=True)
+class Journey:
+    """One `migrate` at work: what it was asked, and what it knows so far."""
+
+    settings: Settings
+    service: str
+    recipe: Path
+    token: str
+    demo: bool
+    rounds: int
+    seed: int
+    on_progress: OnRound
+    seams: Seams
+    policy: Policy
+    sleep: Callable[[float], Awaitable[None]]
+    asker: Asker
+    known: Facts = field(default_factory=Facts)
+    verdict: Verdict | None = None
+    findings: tuple[Finding, ...] = ()
+    moves: list[Entry] = field(default_factory=list)
+    guarding: bool = False
+
+    async def travel(self) -> MigrationResult:
+        """Step after step until the decision is to hold, or to go back. `guarding` also sits out the holdback."""
+        last = self._last()
+        standing = self._standing()
+        self.known = Facts(demo=self.demo, verdict_id=standing.verdict)
+        if self._enters(standing):
+            await self._look()
+        while True:
+            watch = await self._watch(last)
+            decision = self._decide(standing, watch, last)
+            if decision.action is Action.HOLD and self._waits(standing):
+                decision, watch = await self._wait(standing, watch, last)
+            if decision.action is Action.HOLD:
+                return self._result(standing, decision)
+            last = await self._move(standing, decision, last, watch)
+            standing = last.target
+            self._tell(standing, decision.reasons)
+            if decision.action is Action.ROLLBACK:
+                return self._result(standing, decision)
+
+    def _enters(self, standing: Standing) -> bool:
+        """Whether the next move is the first one, which needs the doctor and a verdict."""
+        if standing.stage in (Stage.OLLAMA, Stage.ROLLED_BACK):
+            return True
+        return standing.demo and not self.demo
+
+    def _waits(self, standing: Standing) -> bool:
+        """Whether time alone can bring what is missing: users' requests, or the end of the holdback."""
+        if held_back(standing):
+            return self.guarding
+        return standing.stage is Stage.CANARY and not self._enters(standing)
+
+    async def _look(self) -> None:
+        """Doctor, then the fresh verdict that there is, else the gate."""
+        self.on_progress(0, 1, "doctor")
+        self.findings = tuple(
+            await doctor_room.doctor(self.settings, self.service, self.recipe, self.token, seams=self.seams)
+        )
+        self.known = replace(self.known, doctor_failed=failed(list(self.findings)))
+        if self.known.doctor_failed and not self.demo:
+            return
+        self.verdict = await self._fresh()
+        if self.verdict is None and not self.demo:
+            self.verdict = await measure.gate(
+                self.settings, self.service, self.recipe, self.token, rounds=self.rounds, seed=self.seed,
+                on_progress=self.on_progress, seams=self.seams,
+            )  # fmt: skip
+        if self.verdict is not None:
+            self.known = replace(self.known, verdict=self.verdict.outcome, verdict_id=self.verdict.id, fresh=True)
+
+    async def _fresh(self) -> Verdict | None:
+        """The stored verdict, whatever it says, if it is of these engines and this recipe.
+
+        A doubtful one is not measured again here: repeating until it is green would be no evidence.
+        """
+        stored = measure.saved(self.settings.state_dir, self.service)
+        if stored is None:
+            return None
+        pair = engines.engines(self.settings, self.service, self.asker.client)
+        described = await engines.describe(pair)
+        recipe_sha256 = self.asker.workload.sha256
+        return stored if measure.fresh(stored, described, recipe_sha256, now=self.seams.now()) else None
+
+    async def _watch(self, last: Entry | None) -> Watch:
+        """What came since the step began: as far as it was kept, else from the counters in the step's ledger line."""
+        now = await self._counters()
+        if last is None:
+            return facts.begin(now)
+        found = facts.kept(self.settings.state_dir, self.service)
+        if found and found.seq == last.seq:
+            return self._kept(found.watch.advanced(now, self.policy), last)
+        before = found.watch if found and last.source.stage is Stage.CANARY else None
+        began = last.evidence.get("counters")
+        seen = facts.begin(began if isinstance(began, dict) and began else now, after=before)
+        return self._kept(seen.advanced(now, self.policy), last)
+
+    def _kept(self, watch: Watch, last: Entry | None) -> Watch:
+        """The watch, once it is on disk: nothing is decided on what a controller started anew would not know."""
+        if last is not None:
+            facts.keep(self.settings.state_dir, self.service, watch, seq=last.seq)
+        return watch
+
+    async def _counters(self) -> facts.Counters:
+        return await facts.read(self.asker.client, self.asker.url, service=self.service)
+
+    def _decide(self, standing: Standing, watch: Watch, last: Entry | None) -> Decision:
+        age_s = (self.seams.now() - datetime.fromisoformat(last.at)).total_seconds() if last else 0.0
+        known = replace(
+            self.known, candidate=watch.candidate, control=watch.control, evidence=watch.evidence, age_s=age_s
+        )
+        return decide(standing, known, self.policy)
+
+    async def _wait(self, standing: Standing, watch: Watch, last: Entry | None) -> tuple[Decision, Watch]:
+        """Poll until the evidence suffices, speaks against vLLM, or (in a canary) no traffic comes any more."""
+        traffic = Traffic(asker=self.asker, share=standing.share, most=self.policy.demo_max_requests)
+        heard, seq = self.seams.clock(), last.seq if last else 0
+        while True:
+            await self.sleep(self.policy.poll_s)
+            self._still_mine(seq)
+            driven = await traffic.drive(self.policy.demo_min_requests) if self.demo else 0
+            before, watch = watch, await self._polled(watch, last)
+            decision = self._decide(standing, watch, last)
+            self._still_mine(seq)
+            if decision.action is not Action.HOLD:
+                return decision, watch
+            if watch.candidate.requests > before.candidate.requests:
+                heard = self.seams.clock()
+                self._tell(standing, decision.reasons)
+            silent = self.seams.clock() - heard > self.policy.silence_s and not self.guarding
+            if (self.demo and not driven) or silent:
+                ended = f"stopped waiting; `cutover migrate {self.service}` goes on from {standing.share:.0%}"
+                return replace(decision, reasons=(*decision.reasons, ended)), watch
+
+    async def _polled(self, watch: Watch, last: Entry | None) -> Watch:
+        """One more reading. Who guards a holdback outlives a restart of the service; nobody else waits for it."""
+        try:
+            now = await self._counters()
+        except EngineUnreachable as exc:
+            if not self.guarding:
+                raise
+            self.on_progress(0, 1, str(exc))
+            return watch
+        return self._kept(watch.advanced(now, self.policy), last)
+
+    def _still_mine(self, seq: int) -> None:
+        """Stop where a rollback came meanwhile. Raises `Superseded`."""
+        last = self._last()
+        if last is not None and last.seq != seq:
+            raise Superseded(f"{last.actor} moved {self.service} to {last.target.stage} meanwhile; it is left there")
+
+    async def _move(self, standing: Standing, decision: Decision, last: Entry | None, watch: Watch) -> Entry:
+        """Ledger first, then the rollout file. The line holds the counters from which the next step counts.
+
+        Going back waits for nothing, not even for the service to show its counters.
+        """
+        onward = decision.action is Action.PROMOTE
+        counters = await self._counters() if onward else {}
+        entry = Entry(
+            service=self.service, source=standing, target=decision.standing, actor=CONTROLLER, reasons=decision.reasons,
+            verdict=decision.standing.verdict,
+            evidence={
+                "counters": dict(counters), "raw": self.verdict.raw.records if self.verdict else None,
+                **self._weighed(standing, watch),
+            },
+        )  # fmt: skip
+        written = rollout.move(
+            self.settings.state_dir, entry, expected=last.seq if last else 0,
+            clock=lambda: self.seams.now().isoformat(timespec="seconds"),
+        )  # fmt: skip
+        self.moves.append(written)
+        return written
+
+    def _weighed(self, standing: Standing, watch: Watch) -> dict[str, Any]:
+        """What the step showed, for the ledger: the e-value against vLLM and both tallies."""
+        if standing.stage not in (Stage.CANARY, Stage.FULL):
+            return {}
+        e_value = watch.evidence.e_value(looks=len(self.policy.steps), alone=standing.share == 1.0)
+        return {"e_value": e_value, "candidate": asdict(watch.candidate), "control": asdict(watch.control)}
+
+    def _last(self) -> Entry | None:
+        return ledger.read(self.settings.state_dir / ledger.FILE_NAME).last(self.service)
+
+    def _standing(self) -> Standing:
+        return rollout.standing(self.settings.state_dir, self.service)
+
+    def _tell(self, standing: Standing, reasons: tuple[str, ...]) -> None:
+        steps = self.policy.steps
+        done = sum(standing.share >= step for step in steps)
+        self.on_progress(done, len(steps), f"{standing.stage} {standing.share:.0%}: {'; '.join(reasons)}")
+
+    def _result(self, standing: Standing, decision: Decision) -> MigrationResult:
+        return MigrationResult(
+            service=self.service, standing=standing, action=decision.action, reasons=decision.reasons,
+            moves=tuple(self.moves), verdict=self.verdict, findings=self.findings,
+        )  # fmt: skip
