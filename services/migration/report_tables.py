@@ -65,6 +65,11 @@ def metrics(verdict: Verdict) -> Table:
     )
 
 
+def definitions(verdict: Verdict) -> Table:
+    rows = [(named(m), m.definition, m.title) for m in verdict.metrics]
+    return _table("How each metric is computed", ("metric", "what it is", "name in the JSON"), rows)
+
+
 def rounds(report: Report) -> Table:
     rows = [
         (
@@ -176,6 +181,8 @@ def setting(verdict: Verdict) -> Table:
         ("requests a block", plan.get("block")),
         ("in flight", f"{plan['load']['concurrency']}, {plan['load']['kind']} loop"),
         ("seed", plan.get("seed")),
+        ("planned looks", plan.get("looks")),
+        ("attempt", plan.get("attempt")),
         ("verdict", f"{verdict.id}, made {verdict.created}, valid until {verdict.expires}"),
         ("raw file", f"{verdict.raw.records}, sha256 {verdict.raw.sha256}"),
     ]

@@ -58,6 +58,7 @@ def _verdict(report: Report, verdict: Verdict) -> list[str]:
         "## Each metric against its margin",
         BROKEN if verdict.outcome is Outcome.INVALID else "",
         _table(tables.metrics(verdict)),
+        _table(tables.definitions(verdict)),
         *_requests(report),
         "## Was the experiment sound?",
         _table(tables.preflight(verdict)),

@@ -15,7 +15,7 @@ NAMES = {
     "contract": "answers in the right shape",
     "quality": "quality of the answers",
 }
-STATS = {"q50": "median", "q95": "slowest 5 %", "mean": "mean", "spread": "scatter"}
+STATS = {"q50": "median", "q95": "slowest 5 %", "mean": "mean", "spread": "scatter", "paired": "pair by pair"}
 QUANTITIES = {"ttft": "time to the first word", "e2e": "time of a whole answer"}
 ENGINES = {"ollama": "Ollama", "vllm": "vLLM", "ollama_again": "Ollama, second turn"}
 
