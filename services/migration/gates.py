@@ -65,11 +65,6 @@ class Policy:
     slow_limit: float = 0.05
     holdback: float = 0.02
     holdback_s: float = 86400.0
-    e_limit: float = 100.0
-    slow_margin: float = 1.2
-    slow_limit: float = 0.05
-    holdback: float = 0.02
-    holdback_s: float = 86400.0
     demo_min_requests: int = 4
     demo_max_requests: int = 24
 
@@ -136,8 +131,6 @@ def _ordered(policy: Policy) -> Policy:
     if list(steps) != sorted(set(steps)) or not steps or steps[0] <= 0 or steps[-1] != 1.0:
         raise ValueError(f"canary.steps {steps} must rise and end at 1.0")
     if not 0.0 <= policy.holdback < 1.0 - max((0.5, *steps[:-1])):
-        raise ValueError(f"canary.holdback {policy.holdback} must leave more than the step before full, and than half")
-    if not 0.0 <= policy.holdback < 1.0 - max((0.5, *steps[:-1])) + 1e-9:
         raise ValueError(f"canary.holdback {policy.holdback} must leave more than the step before full, and than half")
     return policy
 
