@@ -12,8 +12,8 @@ from typing import Any
 
 from rich.console import Console
 
+from services import cli_calibrate, cli_faults, cli_overhead, cli_run
 from services import cli_commands as commands
-from services import cli_faults, cli_overhead, cli_run
 from services.cli_show import Display
 from services.llm.registry import RegistryError
 from services.migration.errors import MigrationError
@@ -33,7 +33,7 @@ VERBS: Mapping[str, Callable[[commands.Call], commands.Result]] = {
     "status": commands.status,
     "models": commands.models,
     "doctor": commands.examine,
-    "gate": commands.gate,
+    "gate": cli_calibrate.gate,
     "migrate": commands.migrate,
     "rollback": commands.rollback,
     "history": commands.history,
@@ -72,8 +72,9 @@ def parser() -> argparse.ArgumentParser:
     verb("status", "where each service stands and which engines answer")
     verb("models", "the registry: each alias with its name on either engine")
     verb("doctor", "compare the two engines for one service, request by request", service="one")
-    gate = verb("gate", "measure both engines through one service and judge", service="one")
+    gate = verb("gate", "measure both engines through one service and judge", service="any")
     _measuring(gate)
+    cli_calibrate.options(gate)
     gate.add_argument("--from", dest="raw", metavar="RAW", help="judge a raw file again instead of measuring")
     migrate = verb("migrate", "doctor, gate, then canary 5 -> 25 -> 50 -> full, each step on evidence", service="one")
     _measuring(migrate)
@@ -101,10 +102,20 @@ def _positive(text: str) -> int:
     return int(text)
 
 
+def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
+    """The arguments, complete; else the process exits with 64."""
+    top = parser()
+    arguments = top.parse_args(argv)
+    lacking = cli_calibrate.missing(arguments) if arguments.verb == "gate" else None
+    if lacking:
+        top.error(lacking)
+    return arguments
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one verb; the process exits with what this returns."""
     signal.signal(signal.SIGTERM, _as_interrupt)
-    arguments = parser().parse_args(argv)
+    arguments = _arguments(argv)
     console = Console(stderr=arguments.json)
     try:
         settings = load(os.environ)
