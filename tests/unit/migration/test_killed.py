@@ -6,7 +6,6 @@ import asyncio
 import json
 import os
 import signal
-import traceback
 import warnings
 from collections import Counter
 from collections.abc import Callable
@@ -74,12 +73,12 @@ def in_a_child(work: Callable[[], None]) -> int:
         warnings.simplefilter("ignore", DeprecationWarning)  # the child of a threaded parent only runs our own code
         child = os.fork()
     if child == 0:
+        code = 1
         try:
             work()
-        except BaseException:
-            traceback.print_exc()
+            code = 0
         finally:
-            os._exit(0)
+            os._exit(code)
     return os.waitpid(child, 0)[1]
 
 
