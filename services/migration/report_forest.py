@@ -72,9 +72,13 @@ def forest(metrics: Sequence[Metric]) -> Plot | None:
     if not found:
         return None
     said = "; ".join(
-        f"{named(m)}: {effect(m)} {bounds(m)}, {m.result}" for p in found for m in p.metrics
+        f"{named(m)}: {_numbers(m)}, {m.result}" for p in found for m in p.metrics
     )  # the same words as in the table
     return plots.drawn("forest", "Each metric against its margin", said, lambda width: _draw(found, width))
+
+
+def _numbers(metric: Metric) -> str:
+    return f"{effect(metric)} {'without an interval' if metric.low is None else bounds(metric)}"
 
 
 def _draw(found: Sequence[Panel], width: int) -> str:
@@ -114,7 +118,7 @@ def _row(axis: Axes, panel: Panel, metric: Metric, row: int, view: tuple[float, 
         axis.plot([same, same], [row + 0.46, row + 0.92], color=FAINT, linewidth=1, zorder=2)
     at = axis.get_yaxis_transform()
     axis.text(0, row + 0.34, named(metric), transform=at, va="baseline", ha="left")
-    axis.text(1, row + 0.34, f"{effect(metric)} {bounds(metric)}", transform=at, va="baseline", ha="right")
+    axis.text(1, row + 0.34, _numbers(metric), transform=at, va="baseline", ha="right")
     if row:
         axis.axhline(row, color=GRID, linewidth=0.8, zorder=0)
     if metric.effect is None:
