@@ -1,7 +1,8 @@
 """The verdict document: the four outcomes, what they rest on, and the JSON that other rooms read.
 
 The schema is version 1 of `reference/benchmarks.md` section 5.7, with additions: `preflight[].fatal`, `metrics[].note`,
-a list of noise floors. Values only, no I/O.
+a list of noise floors, and in `plan` the look it was judged at, the attempt and the hash of its rules. Values only, no
+I/O.
 """
 
 from __future__ import annotations
