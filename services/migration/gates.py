@@ -20,6 +20,7 @@ METRICS = (
     *(f"{name}_{stat}" for name in ("ttft", "e2e") for stat in TIMES),
     "throughput",
     "errors",
+    "stalled",
     "contract",
     "quality",
 )
@@ -44,6 +45,7 @@ class Method:
     aa_every: int
     aa_min_rounds: int
     send_lag: float
+    stall_times: float
     max_extra_rounds: int
     valid_days: int
 

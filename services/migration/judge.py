@@ -24,7 +24,7 @@ from services.migration.compare import (
     throughput_metric,
 )
 from services.migration.looks import Taken
-from services.migration.rates import contract_metric, errors_metric, quality_metric
+from services.migration.rates import contract_metric, errors_metric, quality_metric, stalled_metric
 from services.migration.records import Engine, Run, Side
 from services.migration.verdict import Arm, Check, Floor, Kind, Metric, Next, Outcome, Raw, Result, Verdict
 
@@ -76,6 +76,7 @@ def _metrics(run: Run, floors: Sequence[Floor]) -> tuple[Metric, ...]:
         *timed,
         throughput_metric(rounds, margin=margins["throughput"], method=method, seed=seed),
         errors_metric(run.records, margin=margins["errors"], method=method),
+        stalled_metric(run.records, margin=margins["stalled"], method=method),
         contract_metric(rounds, margin=margins["contract"], method=method, seed=seed),
         quality_metric(rounds, name=plan.metric, margin=margins["quality"], method=method, seed=seed),
     )
@@ -123,7 +124,7 @@ def _more(run: Run, metric: Metric) -> int | None:
     least = max(method.min_rounds - rounds, 0)
     if metric.stat == "q95":
         least = max(least, math.ceil((method.min_tail - metric.n_candidate) / per_round))
-    if metric.name in ("errors", "contract"):
+    if metric.name in ("errors", "stalled", "contract"):
         return _bound_rounds(metric, run, per_round, least)
     if metric.effect is None or metric.low is None or metric.high is None:
         return max(least, 1)
@@ -189,7 +190,7 @@ def _progress(run: Run, at: Taken) -> list[str]:
 
 def _sentence(run: Run, metric: Metric) -> str:
     body = _said(metric)
-    note = f" ({metric.note})" if metric.note and metric.name != "errors" else ""
+    note = f" ({metric.note})" if metric.note and metric.kind is not Kind.BOUND else ""
     tail = ""
     if metric.result is Result.INCONCLUSIVE:
         more = _more(run, metric)
@@ -198,7 +199,7 @@ def _sentence(run: Run, metric: Metric) -> str:
 
 
 def _said(metric: Metric) -> str:
-    if metric.name == "errors":
+    if metric.kind is Kind.BOUND:
         return metric.note
     if metric.effect is None or metric.low is None or metric.high is None:
         return "no data"

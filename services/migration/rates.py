@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
@@ -33,13 +34,36 @@ def errors_metric(records: Sequence[Record], *, margin: float, method: Method) -
         effect=_share(candidate), low=bounds.low, high=bounds.high, level=method.level, margin=margin, required=True,
         result=judged(bounds, Kind.BOUND, Direction.LOWER, margin), n_baseline=len(baseline), n_candidate=n, note=note,
     )  # fmt: skip
-    return hangs_on(metric, _deciding(candidate, metric)) if metric.result is Result.FAIL else metric
+    bad = [r for r in candidate if not r.answered]
+    return hangs_on(metric, _deciding(candidate, bad, metric)) if metric.result is Result.FAIL else metric
 
 
-def _deciding(candidate: Sequence[Record], metric: Metric) -> list[int]:
+def stalled_metric(records: Sequence[Record], *, margin: float, method: Method) -> Metric:
+    """The candidate's share of answers so late that nobody waits for them, bounded exactly, like errors.
+
+    Late beyond `stall_times` the baseline's 95 % quantile. A resampled mean cannot know of what it hardly met: one such
+    answer in four hundred leaves it inside its margin, and may be one in a hundred.
+    """
+    answers = {side: [r for r in records if r.side is side and r.answered] for side in Side}
+    ours, theirs = answers[Side.BASELINE], answers[Side.CANDIDATE]
+    edge = method.stall_times * stats.quantile([r.e2e_s for r in ours], 0.95) if ours else math.inf
+    late, n = [r for r in theirs if r.e2e_s > edge], len(theirs)
+    bounds = stats.clopper_pearson(len(late), n, level=method.level)
+    shares = [sum(r.e2e_s > edge for r in found) / len(found) if found else None for found in (ours, theirs)]
+    note = f"{len(late)} of {n} took over {edge:.3g} s; could still be {bounds.high:.1%}, limit {margin:.0%}"
+    metric = Metric(
+        name="stalled", stat="", kind=Kind.BOUND, direction=Direction.LOWER, baseline=shares[0], candidate=shares[1],
+        definition=f"share of answers later than {method.stall_times:g} times the baseline's 95 % quantile",
+        effect=shares[1], low=bounds.low, high=bounds.high, level=method.level, margin=margin, required=True,
+        result=judged(bounds, Kind.BOUND, Direction.LOWER, margin), n_baseline=len(ours), n_candidate=n, note=note,
+    )  # fmt: skip
+    return hangs_on(metric, _deciding(theirs, late, metric)) if metric.result is Result.FAIL else metric
+
+
+def _deciding(candidate: Sequence[Record], bad: Sequence[Record], metric: Metric) -> list[int]:
     """The rounds without which there were no failure: one hiccup of a machine is not an engine that fails."""
     every = Counter(r.round for r in candidate)
-    failed = Counter(r.round for r in candidate if not r.answered)
+    failed = Counter(r.round for r in bad)
     found = []
     for number, count in failed.items():
         rest = stats.clopper_pearson(failed.total() - count, every.total() - every[number], level=metric.level)
