@@ -131,7 +131,7 @@ def _result(call: Call, rows: list[dict[str, Any]]) -> Result:
     settings = call.settings
     urls = {name: settings.service_url(name) for name in SERVICES}
     urls |= {"vllm": settings.vllm_url, "ollama": settings.ollama_url}
-    reports = [str(settings.state_dir / "reports" / f"{s}.md") for s in ORDER]
+    reports = [str(settings.state_dir / "reports" / f"{s}.html") for s in ORDER]
     document = {"services": rows, "urls": urls, "reports": reports}
     return Result(document=document, shown=[table, *_why(rows), *_where_next(call, urls)])
 
