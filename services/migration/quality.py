@@ -12,6 +12,8 @@ from typing import Any
 
 from services.migration.workload import QualityMetric
 
+SHOWN = 600
+
 
 def score(metric: QualityMetric, answer: Mapping[str, Any], gold: Mapping[str, Any]) -> float:
     """The quality of an answer. An answer that holds none of what it should scores 0."""
@@ -61,6 +63,14 @@ def contract_ok(metric: QualityMetric, answer: Mapping[str, Any]) -> bool:
     if metric is QualityMetric.ENTITY_F1:
         return isinstance(answer.get("entities"), list) and not answer.get("rejected")
     return bool(_text(answer).strip())
+
+
+def shown(metric: QualityMetric, answer: Mapping[str, Any]) -> str:
+    """What of an answer is scored, for people to look at; at most `SHOWN` characters."""
+    if metric is QualityMetric.ENTITY_F1:
+        found = answer.get("entities") or ()
+        return "; ".join(f"{e.get('text', '')} ({e.get('type', '')})" for e in found)[:SHOWN]
+    return _text(answer)[:SHOWN]
 
 
 def _text(answer: Mapping[str, Any]) -> str:

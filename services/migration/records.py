@@ -86,7 +86,10 @@ class Plan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
-    """One request. Times in seconds since the run began; `take` counts how often its round was begun."""
+    """One request. Times in seconds since the run began; `take` counts how often its round was begun.
+
+    `answer` is what came, shortened: to one of the recipe's own items, never to a user's request.
+    """
 
     __pydantic_config__: ClassVar[ConfigDict] = STRICT
     round: int
@@ -107,6 +110,7 @@ class Record:
     quality: float | None = None
     load1: float = 0.0
     take: int = 1
+    answer: str = ""
 
     @property
     def answered(self) -> bool:

@@ -139,7 +139,7 @@ def changed(run: Run) -> tuple[Changed, ...]:
 def _changed(item: str, found: Sequence[Pair]) -> Changed:
     """Shown are the answers of the pair that lies furthest apart."""
     furthest = sorted(found, key=lambda pair: -abs(_quality(pair[1]) - _quality(pair[0])))
-    kept = [(_answer(a), _answer(b)) for a, b in furthest if _answer(a) or _answer(b)]
+    kept = [(a.answer, b.answer) for a, b in furthest if a.answer or b.answer]
     return Changed(
         item=item, ollama=fmean(_quality(a) for a, _ in found), vllm=fmean(_quality(b) for _, b in found),
         pairs=len(found), answers=kept[0] if kept else None,
@@ -148,11 +148,6 @@ def _changed(item: str, found: Sequence[Pair]) -> Changed:
 
 def _quality(record: Record) -> float:
     return record.quality if record.quality is not None else 0.0
-
-
-def _answer(record: Record) -> str:
-    """What was answered, where the raw file keeps it: older ones hold only the score."""
-    return str(getattr(record, "answer", "") or "")
 
 
 def alike(run: Run, folder: Path) -> tuple[Run, ...]:

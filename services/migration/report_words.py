@@ -12,6 +12,7 @@ NAMES = {
     "e2e": "whole answer",
     "throughput": "output tokens a second",
     "errors": "failed requests",
+    "stalled": "answers that nobody waits for",
     "contract": "answers in the right shape",
     "quality": "quality of the answers",
 }

@@ -133,4 +133,5 @@ class Driver:
             output_tokens=reply.tokens("completion"), finish=str(reply.llm.get("finish") or ""), status=reply.status,
             error=reply.error, contract_ok=good and quality.contract_ok(metric, reply.body),
             quality=quality.score(metric, reply.body, item.gold) if good else None,
+            answer=quality.shown(metric, reply.body) if good else "",
         )  # fmt: skip
