@@ -4,22 +4,28 @@ from __future__ import annotations
 
 import pytest
 
+from services.migration import gates
 from services.migration.facts import begin, parse
 from services.migration.records import Record, Side
+
+POLICY = gates.load().policy
 
 
 def test_attempts_outside_count_for_neither_engine() -> None:
     """They have names of their own; whatever they do, the step has the evidence that the two engines gave it."""
     page = "# TYPE llm_attempts counter\n"
-    row = 'llm_attempts_total{{service="notes",provider="{}",attempt="fallback",error_type="{}"}} {}\n'
+    row = 'llm_attempts_total{{service="notes",provider="{}",attempt="first",error_type="{}"}} {}\n'
     quiet = parse(page + row.format("vllm", "none", 0), service="notes")
     engines = row.format("vllm", "none", 40) + row.format("vllm", "http_5xx", 2) + row.format("ollama", "none", 50)
     far = "".join(
-        row.format(name, error, 1000) for name in ("remote", "anthropic") for error in ("none", "http_5xx", "budget")
+        row.format(name, error, 1000).replace("first", attempt)
+        for attempt in ("first", "fallback")
+        for name in ("remote", "anthropic")
+        for error in ("none", "http_5xx", "budget")
     )
 
-    without = begin(quiet).advanced(parse(page + engines, service="notes"))
-    beside = begin(quiet).advanced(parse(page + engines + far, service="notes"))
+    without = begin(quiet).advanced(parse(page + engines, service="notes"), POLICY)
+    beside = begin(quiet).advanced(parse(page + engines + far, service="notes"), POLICY)
 
     assert (beside.candidate, beside.control) == (without.candidate, without.control)
     assert (beside.candidate.requests, beside.candidate.errors) == (42, 2)
