@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import enum
-import json
 import math
 import random
 import socket
@@ -20,6 +19,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
+from tests.fakes.wires import OllamaWire, OpenAIWire
+
+Wire = OpenAIWire | OllamaWire
 FOREVER_S = 3600.0
 
 
@@ -125,17 +127,17 @@ class FakeEngine:
         fault = self.faults.popleft() if self.faults else self.default
         if fault in STATUSES:
             status, error = STATUSES[fault]
-            return JSONResponse(_Ollama().error(error), status_code=status)
+            return JSONResponse(OllamaWire().error(error), status_code=status)
         rows = [_vector(text, self.dimension) for text in body["input"]]
         return JSONResponse({"model": body["model"], "embeddings": rows, "prompt_eval_count": len(rows)})
 
     async def _openai(self, request: Request) -> Response:
-        return await self._answer(request, _OpenAI())
+        return await self._answer(request, OpenAIWire())
 
     async def _ollama(self, request: Request) -> Response:
-        return await self._answer(request, _Ollama())
+        return await self._answer(request, OllamaWire())
 
-    async def _answer(self, request: Request, wire: _OpenAI | _Ollama) -> Response:
+    async def _answer(self, request: Request, wire: Wire) -> Response:
         body = await request.json()
         self.bodies.append(body)
         self.headers.append(dict(request.headers))
@@ -147,11 +149,11 @@ class FakeEngine:
         words = self.answers.popleft() if self.answers else self.words
         self.running += 1
         self.most_running = max(self.most_running, self.running)
-        if body.get("stream", isinstance(wire, _Ollama)):
+        if body.get("stream", isinstance(wire, OllamaWire)):
             return StreamingResponse(self._frames(fault, wire, words), media_type=wire.media_type)
         return await self._whole(request, fault, wire, words)
 
-    async def _whole(self, request: Request, fault: Fault, wire: _OpenAI | _Ollama, words: tuple[str, ...]) -> Response:
+    async def _whole(self, request: Request, fault: Fault, wire: Wire, words: tuple[str, ...]) -> Response:
         try:
             match fault:
                 case Fault.HANG | Fault.SILENT_HEADERS | Fault.ROLE_ONLY | Fault.PING_ONLY | Fault.STALL_MIDDLE:
@@ -180,7 +182,7 @@ class FakeEngine:
             await asyncio.sleep(0.005)
         self.left_early += 1
 
-    async def _frames(self, fault: Fault, wire: _OpenAI | _Ollama, words: tuple[str, ...]) -> AsyncIterator[bytes]:
+    async def _frames(self, fault: Fault, wire: Wire, words: tuple[str, ...]) -> AsyncIterator[bytes]:
         try:
             async for frame in self._scripted(fault, wire, words):
                 yield frame
@@ -190,7 +192,7 @@ class FakeEngine:
         finally:
             self.running -= 1
 
-    async def _scripted(self, fault: Fault, wire: _OpenAI | _Ollama, words: tuple[str, ...]) -> AsyncIterator[bytes]:
+    async def _scripted(self, fault: Fault, wire: Wire, words: tuple[str, ...]) -> AsyncIterator[bytes]:
         if fault is Fault.HANG:
             await asyncio.sleep(FOREVER_S)
         yield wire.begin()
@@ -236,87 +238,6 @@ def _vector(text: str, dimension: int) -> list[float]:
 async def _cut(begin: bytes) -> AsyncIterator[bytes]:
     yield begin
     raise Cut
-
-
-class _OpenAI:
-    """vLLM's frames, as recorded from 0.32: a role-only chunk first, an error event is followed by [DONE]."""
-
-    media_type = "text/event-stream"
-
-    def error(self, error: dict[str, Any]) -> dict[str, Any]:
-        return {"error": error}
-
-    def whole(self, text: str, finish: str) -> dict[str, Any]:
-        choice = {"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": finish}
-        usage = {"prompt_tokens": 11, "completion_tokens": 4, "total_tokens": 15}
-        return {**self._envelope("chat.completion"), "choices": [choice], "usage": usage}
-
-    def begin(self) -> bytes:
-        return self._chunk({"role": "assistant", "content": ""})
-
-    def ping(self) -> bytes:
-        return b": ping\n\n"
-
-    def word(self, word: str) -> bytes:
-        return self._chunk({"content": word})
-
-    def broken(self) -> bytes:
-        error = {"message": "EngineCore encountered an issue", "type": "InternalServerError", "code": 500}
-        return b"data: " + json.dumps({"error": error}).encode() + b"\n\ndata: [DONE]\n\n"
-
-    def malformed(self) -> bytes:
-        return b"data: {not json\n\ndata: [DONE]\n\n"
-
-    def end(self, finish: str, tokens: int) -> bytes:
-        usage = {"prompt_tokens": 11, "completion_tokens": tokens, "total_tokens": 11 + tokens}
-        last = {**self._envelope("chat.completion.chunk"), "choices": [], "usage": usage}
-        return self._chunk({}, finish) + b"data: " + json.dumps(last).encode() + b"\n\ndata: [DONE]\n\n"
-
-    def _chunk(self, delta: dict[str, Any], finish: str | None = None) -> bytes:
-        choice = {"index": 0, "delta": delta, "finish_reason": finish}
-        frame = {**self._envelope("chat.completion.chunk"), "choices": [choice]}
-        return b"data: " + json.dumps(frame).encode() + b"\n\n"
-
-    def _envelope(self, kind: str) -> dict[str, Any]:
-        return {"id": "chatcmpl-1", "object": kind, "created": 0, "model": "fake"}
-
-
-class _Ollama:
-    """Ollama's native NDJSON."""
-
-    media_type = "application/x-ndjson"
-
-    def error(self, error: dict[str, Any]) -> dict[str, Any]:
-        return {"error": error["message"]}
-
-    def whole(self, text: str, finish: str) -> dict[str, Any]:
-        return {**self._frame(text), "done": True, "done_reason": finish, "prompt_eval_count": 11, "eval_count": 4}
-
-    def begin(self) -> bytes:
-        return b""
-
-    def ping(self) -> bytes:
-        return self._line(self._frame(""))
-
-    def word(self, word: str) -> bytes:
-        return self._line(self._frame(word))
-
-    def broken(self) -> bytes:
-        return self._line({"error": "an error was encountered while running the model"})
-
-    def malformed(self) -> bytes:
-        return b"{not json\n"
-
-    def end(self, finish: str, tokens: int) -> bytes:
-        counts = {"prompt_eval_count": 11, "eval_count": tokens}
-        return self._line({**self._frame(""), "done": True, "done_reason": finish, **counts})
-
-    def _frame(self, text: str) -> dict[str, Any]:
-        message = {"role": "assistant", "content": text}
-        return {"model": "fake", "created_at": "2026-01-01T00:00:00Z", "message": message, "done": False}
-
-    def _line(self, frame: dict[str, Any]) -> bytes:
-        return json.dumps(frame).encode() + b"\n"
 
 
 def free_port() -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 from collections.abc import Mapping
@@ -15,6 +16,7 @@ import httpx2
 from services.llm.providers.ollama import Ollama
 from services.llm.providers.openai_compat import OpenAICompat
 from services.llm.registry import Capability, Model, models
+from services.llm.types import ChatRequest, Completion
 
 ENGINES = ("vllm", "ollama")
 URL = "http://engine"
@@ -98,3 +100,14 @@ def able() -> dict[str, Model]:
         alias: replace(entry, capabilities=frozenset(Capability)) if entry.chats else entry
         for alias, entry in models().items()
     }
+
+
+async def answered(row: Row, request: ChatRequest) -> Completion:
+    """The row as its adapter reads it, whole or frame by frame."""
+    async with contextlib.aclosing(Played(row, row.engine).provider()) as provider:
+        if not row.is_stream:
+            return await provider.chat(request)
+        chunks = [chunk async for chunk in provider.stream(request)]
+    (finish,) = [c.finish for c in chunks if c.finish]
+    (usage,) = [c.usage for c in chunks if c.usage]
+    return Completion(text="".join(c.text for c in chunks), finish=finish, usage=usage)

@@ -8,33 +8,13 @@ from typing import Any
 
 import pytest
 
-from services.llm.errors import CallerError, ConfigError, DeadError
+from services.llm.errors import ConfigError, DeadError
 from services.llm.mapping import MAX_STOPS, check, finish_of, ollama_arguments, openai_arguments, prompt_bound, refusal
 from services.llm.registry import Capability, Model, model
-from services.llm.types import ChatRequest, Finish, Image, Message, Role, Sampling, Tool, ToolCall, ToolChoice
+from services.llm.types import ChatRequest, Finish, Message, Role, Sampling, ToolChoice
 from tests.unit.llm.conftest import ALIAS, ask
+from tests.unit.llm.wishes import ABLE, ARGUMENTS, CALL, CLOCK, ODD, PLAIN, SEEN, USER, WEATHER
 
-ARGUMENTS = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
-WEATHER = Tool(name="weather", description="The weather of a city.", parameters=ARGUMENTS)
-CLOCK = Tool(name="clock", description="The time of a city.", parameters=ARGUMENTS)
-CALL = ToolCall(id="call_7", name="weather", arguments={"city": "Zürich"})
-PIXEL = Image(media_type="image/png", data="aVZCT1J3")
-SEEN = Message(role=Role.USER, content="What is this?", images=(PIXEL, PIXEL))
-ODD = Sampling(
-    max_tokens=33,
-    temperature=0.5,
-    top_p=0.9,
-    top_k=40,
-    min_p=0.05,
-    repetition_penalty=1.1,
-    presence_penalty=0.2,
-    frequency_penalty=0.3,
-    seed=7,
-    stop=("END", "\n\n"),
-)
-ABLE = replace(model(ALIAS), capabilities=frozenset(Capability), stop=("<|im_end|>",))
-PLAIN = model(ALIAS)
-USER = Message(role=Role.USER, content="Hi")
 AROUND = (
     USER,
     Message(role=Role.ASSISTANT, content="", tool_calls=(CALL,)),
@@ -246,63 +226,6 @@ def test_an_alias_without_a_name_there_or_for_embedding_is_refused() -> None:
     assert refusal(ask(), embeds, engine="ollama") == "smollm2-135m-embed embeds; it is not for chat"
     with pytest.raises(ConfigError, match="no name on vllm"):
         openai_arguments(ask(), embeds)
-
-
-@pytest.mark.parametrize(
-    ("change", "says"),
-    [
-        ({"messages": (USER, Message(role=Role.ASSISTANT, content="Yes"))}, "last message"),
-        ({"messages": (replace(USER, call=CALL),)}, "of role tool, and no other"),
-        ({"messages": (Message(role=Role.TOOL, content="rain"),)}, "of role tool, and no other"),
-        ({"messages": (replace(USER, tool_calls=(CALL,)),)}, "user cannot call tools"),
-        ({"messages": (Message(role=Role.SYSTEM, content="", images=(PIXEL,)), USER)}, "system cannot hold images"),
-        ({"tools": (WEATHER, WEATHER)}, "'weather' is there twice"),
-        ({"tools": (replace(WEATHER, parameters={"type": "nonsense"}),)}, "'weather' are not a JSON schema"),
-        ({"tool_choice": ToolChoice.REQUIRED}, "there are no tools"),
-        ({"tool_choice": "clock", "tools": (WEATHER,)}, "'clock'; the tools are: weather"),
-        ({"prefill": "{", "schema": ARGUMENTS}, "prefill does not go with a schema"),
-        ({"prefill": "{", "tools": (WEATHER,), "thinking": True}, "does not go with tools, thinking"),
-        ({"schema": {"$ref": "https://example.invalid/schema.json"}}, "leads nowhere"),
-        ({"schema": {"properties": {"a": {"$ref": "#/$defs/b"}}}}, "leads nowhere"),
-        ({"schema": {"pattern": "["}}, "not a JSON schema"),
-        ({"repairs": -1}, "repairs=-1"),
-        ({"sampling": replace(ODD, stop=("",))}, "stop string is empty"),
-        ({"sampling": replace(ODD, stop=tuple("abcde"))}, "5 stop strings"),
-    ],
-)
-def test_what_no_engine_should_get_is_refused(change: dict[str, Any], says: str) -> None:
-    """By us, in words that name the field, because one engine would refuse it and the other swallow it."""
-    with pytest.raises(CallerError) as caught:
-        check(ask(**change))
-    assert says in str(caught.value)
-
-
-@pytest.mark.parametrize(
-    ("name", "values"),
-    [
-        ("max_tokens", (0, -1)),
-        ("temperature", (-0.1, 2.1, float("nan"))),
-        ("top_p", (0, 1.1)),
-        ("top_k", (-1,)),
-        ("min_p", (-0.1, 1.1)),
-        ("repetition_penalty", (0, -1)),
-        ("presence_penalty", (-2.1, 2.1)),
-        ("frequency_penalty", (-2.1, 2.1)),
-        ("seed", (-1,)),
-    ],
-)
-def test_a_sampling_field_out_of_range_is_refused(name: str, values: tuple[Any, ...]) -> None:
-    """vLLM answers 400 to most, Ollama 200 to all: 5 as temperature, -1 as a seed drawn at random."""
-    for value in values:
-        change: dict[str, Any] = {name: value}
-        with pytest.raises(CallerError, match=f"{name}={value}"):
-            check(ask(sampling=replace(ODD, **change)))
-
-
-def test_a_reference_within_the_schema_is_fine() -> None:
-    """By pointer, and to itself, as trees need."""
-    tree = {"$defs": {"node": {"type": "object", "properties": {"next": {"$ref": "#/$defs/node"}}}}}
-    check(ask(schema={**tree, "$ref": "#/$defs/node"}))
 
 
 def test_a_prompt_is_never_longer_than_its_bound() -> None:
