@@ -6,7 +6,7 @@ import enum
 from dataclasses import dataclass
 
 from services.llm.rollout import Stage, Standing
-from services.migration.evidence import Evidence
+from services.migration.evidence import Evidence, Seen, surely_below
 from services.migration.gates import Policy
 from services.migration.stats import clopper_pearson
 from services.migration.verdict import Outcome
@@ -214,14 +214,14 @@ def _unproved(facts: Facts, policy: Policy) -> str | None:
         return f"{tally.requests} of {least} requests seen at vLLM in this step"
     if facts.demo:
         return _bad(tally, policy)
-    most = clopper_pearson(tally.errors, tally.requests, level=policy.level).high
+    most = _at_most(tally, policy)
     if most > policy.error_limit:
         return (
             f"{tally.errors} errors in {tally.requests} requests could still be {most:.1%}, "
             f"limit {policy.error_limit:.0%}"
         )
     slow = facts.evidence.processes["slow"].candidate
-    most = clopper_pearson(slow.bad, slow.n, level=policy.level).high
+    most = surely_below(slow, level=policy.level)
     if most > policy.slow_limit:
         return (
             f"{slow.bad} slow answers of {slow.n} timed at vLLM could still be {most:.1%}, limit "
@@ -230,12 +230,17 @@ def _unproved(facts: Facts, policy: Policy) -> str | None:
     return None
 
 
+def _at_most(tally: Tally, policy: Policy) -> float:
+    """The bound on the share of errors, good for every look of the step."""
+    return surely_below(Seen(n=tally.requests, bad=tally.errors), level=policy.level)
+
+
 def _proved(facts: Facts, policy: Policy) -> str:
     tally = facts.candidate
     said = f"{tally.errors} errors in {tally.requests} requests"
     if facts.demo:
         return f"demo: {said}, which is no evidence"
-    most = clopper_pearson(tally.errors, tally.requests, level=policy.level).high
+    most = _at_most(tally, policy)
     return f"{said}: at most {most:.2%}; e-value {facts.evidence.e_value(looks=len(policy.steps)):.2g} against vLLM"
 
 

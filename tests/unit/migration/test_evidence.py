@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.migration import gates
-from services.migration.evidence import KINDS, ODDS, Evidence, Process, Seen, above, threshold
+from services.migration.evidence import KINDS, ODDS, Evidence, Process, Seen, above, surely_below, threshold
+from services.migration.stats import clopper_pearson
 
 POLICY = gates.load().policy
 LOOKS = len(POLICY.steps)
@@ -134,3 +135,27 @@ class TestThreshold:
     def test_answers_above_an_edge_are_counted(self) -> None:
         assert above(self.BUCKETS, 1.0) == Seen(n=100, bad=10)
         assert above({}, 1.0) == Seen()
+
+
+def test_an_engine_at_the_limit_is_promoted_at_most_as_often_as_the_level_says_however_often_one_looks() -> None:
+    """A bound for one look, asked at every request, is crossed three times as often."""
+    rng, steps, looked = np.random.default_rng(11), 300, range(300, 2000, 40)
+    bad = (rng.random((steps, 2000)) < POLICY.error_limit).cumsum(axis=1)
+    crossed = repeated = 0
+    for counts in bad:
+        crossed += any(surely_below(Seen(n=n, bad=int(counts[n - 1])), level=0.95) <= 0.01 for n in looked)
+        repeated += any(clopper_pearson(int(counts[n - 1]), n, level=0.95).high <= 0.01 for n in looked)
+    assert crossed <= 0.05 * steps < repeated
+
+
+@pytest.mark.parametrize(("bad", "least"), [(0, 348), (1, 728), (2, 906)])
+def test_the_requests_that_a_limit_of_one_per_cent_takes(bad: int, least: int) -> None:
+    assert (
+        surely_below(Seen(n=least, bad=bad), level=0.95) <= 0.01 < surely_below(Seen(n=least - 1, bad=bad), level=0.95)
+    )
+
+
+@given(n=st.integers(0, 3000), bad=st.integers(0, 3000))
+def test_what_is_surely_below_is_never_below_what_was_seen(n: int, bad: int) -> None:
+    bad = min(bad, n)
+    assert (bad / n if n else 1.0) <= surely_below(Seen(n=n, bad=bad), level=0.95) <= 1.0

@@ -16,7 +16,7 @@ from services.migration.verdict import Outcome
 
 POLICY = gates.load().policy
 GOOD = Facts(doctor_failed=False, verdict=Outcome.PASS, verdict_id="v1", fresh=True)
-MANY = Tally(requests=300)
+MANY = Tally(requests=350)
 
 
 def seen(kind: str, vllm: tuple[int, int], ollama: tuple[int, int], limit: float = 0.05) -> Evidence:
@@ -25,7 +25,7 @@ def seen(kind: str, vllm: tuple[int, int], ollama: tuple[int, int], limit: float
     return Evidence().after(kind, *arms, limit=limit)
 
 
-QUICK = seen("slow", (0, 300), (0, 300))
+QUICK = seen("slow", (0, 350), (0, 350))
 WORSE = seen("errors", (40, 200), (2, 200), 0.01)
 ILL = seen("errors", (60, 200), (60, 200), 0.01)
 
