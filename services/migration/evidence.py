@@ -44,7 +44,7 @@ EDGE = 1e-9
 EVEN = (0.0,) * len(ODDS)
 KINDS = ("errors", "slow", "slow first chunk")
 BELOW = ((0.0, 0.46), (0.25, 0.27), (0.5, 0.17), (0.75, 0.1))
-"""How far below a limit an engine may lie, as shares of it, and how much of the stake each takes: most on no bad one."""
+"""How far below a limit an engine may lie, as shares of it, and what part of the stake each takes."""
 
 LEAST_TIMED = 20
 """Answers of the control before its 95 % quantile means anything: one of twenty lies beyond it."""
