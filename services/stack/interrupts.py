@@ -12,6 +12,24 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @contextlib.contextmanager
+def raised() -> Iterator[None]:
+    """Make SIGTERM and SIGHUP a `KeyboardInterrupt` while the block runs, so that what it began is ended in order."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def interrupt(number: int, _frame: FrameType | None) -> None:
+        raise KeyboardInterrupt(signal.Signals(number).name)
+
+    before = {number: signal.signal(number, interrupt) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextlib.contextmanager
 def held() -> Iterator[threading.Event]:
     """Hold back SIGINT, SIGTERM and SIGHUP until the block ends, then deliver the first. The event tells that one came.
 

@@ -52,14 +52,14 @@ def up(settings: Settings, progress: Progress, *, env: Mapping[str, str], servic
     unknown = [name for name in services if name not in SERVICES]
     if unknown:
         raise StackError(f"no service {', '.join(map(repr, unknown))}; known: {', '.join(SERVICES)}")
-    with _work(settings, progress, env) as job:
+    with work(settings, progress, env) as job:
         _engines(job)
         _services(job, services)
 
 
 def start_engine(settings: Settings, name: EngineName, progress: Progress, *, env: Mapping[str, str]) -> Engine:
     """Bring one engine up, as `up` does. An engine that runs already is asked for a token and kept."""
-    with _work(settings, progress, env) as job:
+    with work(settings, progress, env) as job:
         return bring_up(job, name)
 
 
@@ -103,7 +103,7 @@ def admin_token(settings: Settings) -> Secret | None:
 
 
 @contextlib.contextmanager
-def _work(settings: Settings, progress: Progress, env: Mapping[str, str]) -> Iterator[Job]:
+def work(settings: Settings, progress: Progress, env: Mapping[str, str]) -> Iterator[Job]:
     """A job that is alone in its CUTOVER_HOME, and taken back whole when the block fails or is interrupted."""
     with _alone(settings), held() as cancelled:
         job = Job(
@@ -176,10 +176,10 @@ def _take_back(job: Job) -> None:
 
 
 def _services(job: Job, names: Sequence[str]) -> None:
-    env = _service_env(job)
+    env = service_env(job)
     for name in names:
         if not job.running(name, job.settings.ports[name], f"CUTOVER_{name.upper()}_PORT"):
-            job.start(_service(job.settings, name, env))
+            job.start(service_launch(job.settings, name, env))
     for name in names:
         _wait_for(job, name)
 
@@ -198,7 +198,8 @@ def _wait_for(job: Job, name: str) -> None:
     job.progress.end(step, f"{name} is ready at {url}")
 
 
-def _service(settings: Settings, name: str, env: Mapping[str, str]) -> Launch:
+def service_launch(settings: Settings, name: str, env: Mapping[str, str]) -> Launch:
+    """How a service is started on its port of `settings`."""
     argv = [sys.executable, "-P", "-m", "uvicorn", f"services.{name}.app:create", "--factory"]
     argv += ["--app-dir", str(PROJECT), "--host", settings.bind, "--port", str(settings.ports[name])]
     argv += ["--no-access-log", "--timeout-graceful-shutdown", "5"]
@@ -207,7 +208,8 @@ def _service(settings: Settings, name: str, env: Mapping[str, str]) -> Launch:
     )
 
 
-def _service_env(job: Job) -> dict[str, str]:
+def service_env(job: Job) -> dict[str, str]:
+    """What a service gets: the caller's environment, the resolved settings over it."""
     settings = job.settings
     env = {
         **job.env,

