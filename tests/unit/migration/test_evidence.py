@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import bisect
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import ClassVar
 
 import numpy as np
@@ -137,15 +138,22 @@ class TestThreshold:
         assert above({}, 1.0) == Seen()
 
 
-def test_an_engine_at_the_limit_is_promoted_at_most_as_often_as_the_level_says_however_often_one_looks() -> None:
-    """A bound for one look, asked at every request, is crossed three times as often."""
-    rng, steps, looked = np.random.default_rng(11), 300, range(300, 2000, 40)
-    bad = (rng.random((steps, 2000)) < POLICY.error_limit).cumsum(axis=1)
-    crossed = repeated = 0
-    for counts in bad:
-        crossed += any(surely_below(Seen(n=n, bad=int(counts[n - 1])), level=0.95) <= 0.01 for n in looked)
-        repeated += any(clopper_pearson(int(counts[n - 1]), n, level=0.95).high <= 0.01 for n in looked)
-    assert crossed <= 0.05 * steps < repeated
+def least_requests(bound: Callable[[int, int], float], bad: int) -> int:
+    """From how many requests on so many bad ones are bounded by the limit."""
+    return bisect.bisect_left(range(20_000), x=True, key=lambda n: bound(bad, n) <= POLICY.error_limit)
+
+
+def test_an_engine_at_the_limit_is_promoted_no_more_often_than_the_level_says() -> None:
+    """Asked after every request. A bound that is good for one look is crossed more often than that."""
+    steps, n = 1000, np.arange(1, 3001)
+    bad = (np.random.default_rng(11).random((steps, len(n))) < POLICY.error_limit).cumsum(axis=1)
+
+    def ever(bound: Callable[[int, int], float]) -> int:
+        least = np.array([least_requests(bound, b) for b in range(int(bad.max()) + 1)])
+        return int(((n >= least[bad]) & (n >= POLICY.min_requests)).any(axis=1).sum())
+
+    assert ever(lambda b, k: surely_below(Seen(n=k, bad=min(b, k)), level=0.95)) <= 0.05 * steps
+    assert ever(lambda b, k: clopper_pearson(min(b, k), k, level=0.95).high) > 0.05 * steps
 
 
 @pytest.mark.parametrize(("bad", "least"), [(0, 348), (1, 728), (2, 906)])
