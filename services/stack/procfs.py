@@ -18,6 +18,7 @@ class Stat:
     pid: int
     name: str
     state: str
+    parent: int
     group: int
     session: int
     start_ticks: int
@@ -49,6 +50,7 @@ def stat(pid: int) -> Stat | None:
         pid=pid,
         name=head.partition("(")[2],
         state=fields[0],
+        parent=int(fields[1]),
         group=int(fields[2]),
         session=int(fields[3]),
         start_ticks=int(fields[19]),
@@ -58,6 +60,15 @@ def stat(pid: int) -> Stat | None:
 def members(leader: int) -> list[Stat]:
     """The living processes of the session or process group that `leader` opened, itself included."""
     return [s for s in _all() if s.is_alive and leader in (s.session, s.group)]
+
+
+def descendants(root: int) -> list[Stat]:
+    """The living processes below `root` and itself, by who started whom: a session may hold a whole terminal's work."""
+    alive = [s for s in _all() if s.is_alive]
+    found = [s for s in alive if s.pid == root]
+    for known in found:  # grows as it goes
+        found += [s for s in alive if s.parent == known.pid]
+    return found
 
 
 def listener(port: int) -> Stat | None:
