@@ -12,7 +12,7 @@ from typing import Any
 
 from rich.console import Console
 
-from services import cli_calibrate, cli_faults, cli_overhead, cli_run
+from services import cli_bench, cli_calibrate, cli_faults, cli_overhead, cli_run
 from services import cli_commands as commands
 from services.cli_show import Display
 from services.llm.registry import RegistryError
@@ -34,6 +34,7 @@ VERBS: Mapping[str, Callable[[commands.Call], commands.Result]] = {
     "models": commands.models,
     "doctor": commands.examine,
     "gate": cli_calibrate.gate,
+    "bench": cli_bench.bench,
     "migrate": commands.migrate,
     "rollback": commands.rollback,
     "history": commands.history,
@@ -76,6 +77,7 @@ def parser() -> argparse.ArgumentParser:
     _measuring(gate)
     cli_calibrate.options(gate)
     gate.add_argument("--from", dest="raw", metavar="RAW", help="judge a raw file again instead of measuring")
+    cli_bench.options(verb("bench", "throughput and waiting time by users, both engines", service="any"))
     migrate = verb("migrate", "doctor, gate, then canary 5 -> 25 -> 50 -> full, each step on evidence", service="one")
     _measuring(migrate)
     migrate.add_argument("--demo", action="store_true", help="move without a pass; marked as such in the ledger")
@@ -106,7 +108,8 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     """The arguments, complete; else the process exits with 64."""
     top = parser()
     arguments = top.parse_args(argv)
-    lacking = cli_calibrate.missing(arguments) if arguments.verb == "gate" else None
+    lacks = {"gate": cli_calibrate.missing, "bench": cli_bench.missing}.get(arguments.verb)
+    lacking = lacks(arguments) if lacks else None
     if lacking:
         top.error(lacking)
     return arguments

@@ -17,16 +17,26 @@ from services.migration.schedule import nonce
 OnRound = Callable[[int, int, str], None]
 """Told after each round: rounds done, rounds in all, a note."""
 
+RESUMED = (
+    "free space and run the same `cutover gate` again to go on, or judge them with `cutover gate SERVICE --from` it"
+)
+"""What to do when a raw file of the gate cannot be written."""
+
 
 class RawFile:
-    """Append-only. What `append` has returned from is on disk; a failed one leaves no trace."""
+    """Append-only. What `append` has returned from is on disk; a failed one leaves no trace. `again` is for errors."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, again: str = RESUMED) -> None:
         self.path = path
+        self._again = again
 
     def append(self, entries: Iterable[Plan | Record]) -> None:
         """Write lines and wait until they are on disk. Raises `StateError`, for example on a full disk."""
-        data = "".join(map(dump, entries)).encode()
+        self.write("".join(map(dump, entries)))
+
+    def write(self, lines: str) -> None:
+        """The same for lines that are text already."""
+        data = lines.encode()
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             with self.path.open("ab") as file:
@@ -40,8 +50,7 @@ class RawFile:
                     raise
         except OSError as exc:
             raise StateError(
-                f"cannot write {self.path}: {exc.strerror}; the records before this block are valid: free space and "
-                "run the same `cutover gate` again to go on, or judge them with `cutover gate SERVICE --from` it"
+                f"cannot write {self.path}: {exc.strerror}; the records before this block are valid: {self._again}"
             ) from exc
 
     def cut_torn_line(self) -> None:

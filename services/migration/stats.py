@@ -104,11 +104,14 @@ def total_ratios(
 ) -> Floats:
     """A ratio of rates for every resample, each rate the sum of amounts over the sum of sizes of the drawn rounds."""
     with np.errstate(divide="ignore", invalid="ignore"):
-        rates = [
-            (counts @ np.array([a for a, _ in arm])) / (counts @ np.array([t for _, t in arm]))
-            for arm in (baseline, candidate)
-        ]
-        return np.asarray(rates[1] / rates[0], dtype=np.float64)
+        return np.asarray(totals(candidate, counts) / totals(baseline, counts), dtype=np.float64)
+
+
+def totals(rounds: Sequence[tuple[float, float]], counts: Counts) -> Floats:
+    """A rate for every resample: the sum of amounts over the sum of sizes of the drawn rounds."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        sums = (counts @ np.array([a for a, _ in rounds])) / (counts @ np.array([t for _, t in rounds]))
+        return np.asarray(sums, dtype=np.float64)
 
 
 def means_of_rounds(rounds: Sequence[Sequence[float]], counts: Counts) -> Floats:
