@@ -5,15 +5,18 @@ from __future__ import annotations
 import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from ipaddress import ip_address
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from services.addresses import is_open
 from services.variables import VARIABLES as VARIABLES
 from services.variables import Variable as Variable
 
 SERVICES = ("rag", "notes", "ner")
 """The services that Cutover moves, in the order of their ports. `SettingsError` names them for an unknown one."""
+
+
+_RECORD = ("", "asked", "never")
 
 
 class Pin(enum.StrEnum):
@@ -97,7 +100,10 @@ class Settings:
     aliases: Mapping[str, str]
     limits: Limits
     last_resorts: LastResorts
+    may_record: Mapping[str, bool]
     admin_token: Secret | None
+    monitor_port: int
+    metrics_dir: Path | None
 
     def service_url(self, service: str) -> str:
         """Base URL of a local service, for example `http://127.0.0.1:8501`."""
@@ -123,7 +129,9 @@ class _Reader:
         bind = self._values["CUTOVER_BIND"]
         vllm_port, ollama_port = self._port("CUTOVER_VLLM_PORT"), self._port("CUTOVER_OLLAMA_PORT")
         ports = {s: self._port(f"CUTOVER_{s.upper()}_PORT") for s in SERVICES}
-        self._distinct({"CUTOVER_VLLM_PORT": vllm_port, "CUTOVER_OLLAMA_PORT": ollama_port}, ports)
+        monitor_port = self._port("CUTOVER_MONITOR_PORT")
+        others = {"VLLM": vllm_port, "OLLAMA": ollama_port, "MONITOR": monitor_port}
+        self._distinct({f"CUTOVER_{name}_PORT": port for name, port in others.items()}, ports)
         settings = Settings(
             home=home,
             state_dir=self._folder("CUTOVER_STATE_DIR", home / "state"),
@@ -143,7 +151,10 @@ class _Reader:
             aliases={s: self._values[f"{s.upper()}_LLM_MODEL"] or self._values["LLM_MODEL"] for s in SERVICES},
             limits=self._limits(),
             last_resorts=self._last_resorts(),
+            may_record={s: self._may_record(s) for s in SERVICES},
             admin_token=self._secret("ADMIN_TOKEN"),
+            monitor_port=monitor_port,
+            metrics_dir=self._metrics_dir(),
         )
         if self._problems:
             raise SettingsError(self._problems)
@@ -151,6 +162,15 @@ class _Reader:
 
     def _folder(self, name: str, default: Path) -> Path:
         return Path(self._values[name]).expanduser().absolute() if self._values[name] else default
+
+    def _metrics_dir(self) -> Path | None:
+        """Where several workers count together. They must: alone each would show its own part, in turns."""
+        folder = self._values["PROMETHEUS_MULTIPROC_DIR"]
+        if not folder and self._positive("WEB_CONCURRENCY", whole=True) > 1:
+            self._problems.append(
+                "WEB_CONCURRENCY is more than 1, and PROMETHEUS_MULTIPROC_DIR is not set; give each service a folder"
+            )
+        return Path(folder).absolute() if folder else None
 
     def _secret(self, name: str) -> Secret | None:
         return Secret(self._values[name]) if self._values[name] else None
@@ -219,8 +239,8 @@ class _Reader:
             and found.anthropic_key is None,
             "the last resort anthropic may spend nothing; set ANTHROPIC_TOKENS_PER_DAY": Resort.ANTHROPIC in named
             and not self._values["ANTHROPIC_TOKENS_PER_DAY"].strip("0"),
-            "REMOTE_VLLM_URL sends prompts and key unencrypted; write https://": _is_open(found.remote_url),
-            "ANTHROPIC_URL sends prompts and key unencrypted; write https://": _is_open(found.anthropic_url),
+            "REMOTE_VLLM_URL sends prompts and key unencrypted; write https://": is_open(found.remote_url),
+            "ANTHROPIC_URL sends prompts and key unencrypted; write https://": is_open(found.anthropic_url),
         }
         self._problems += [problem for problem, holds in wrong.items() if holds]
         return found
@@ -241,6 +261,12 @@ class _Reader:
         if problem not in self._problems:
             self._problems.append(problem)
         return ()
+
+    def _may_record(self, service: str) -> bool:
+        said = {name: self._values[name] for name in ("RECORD", f"{service.upper()}_RECORD")}
+        wrong = [f"{name}={text!r} is neither asked nor never" for name, text in said.items() if text not in _RECORD]
+        self._problems += [problem for problem in wrong if problem not in self._problems]
+        return "never" not in said.values()
 
     def _count(self, name: str) -> int:
         text = self._values[name]
@@ -270,14 +296,3 @@ class _Reader:
             return value
         self._problems.append(f"{name}={text!r} is not a positive {'whole number' if whole else 'number'}")
         return 1.0
-
-
-def _is_open(url: str) -> bool:
-    """Whether `url` is plain HTTP to somewhere else than this machine."""
-    parts = urlsplit(url)
-    if parts.scheme != "http" or parts.hostname == "localhost":
-        return False
-    try:
-        return not ip_address(parts.hostname or "").is_loopback
-    except ValueError:
-        return True

@@ -44,6 +44,22 @@ VARIABLES: tuple[Variable, ...] = (
     Variable(name="CUTOVER_NOTES_PORT", default="8502", meaning="port of the Notes service"),
     Variable(name="CUTOVER_NER_PORT", default="8503", meaning="port of the NER service"),
     Variable(
+        name="CUTOVER_MONITOR_PORT",
+        default="8512",
+        meaning="port of the exporter that shows stages, verdicts and engines to Prometheus (docs/MONITORING.md)",
+    ),
+    Variable(
+        name="WEB_CONCURRENCY",
+        default="1",
+        meaning="worker processes of one service; more than one needs PROMETHEUS_MULTIPROC_DIR as well",
+    ),
+    Variable(
+        name="PROMETHEUS_MULTIPROC_DIR",
+        default="",
+        meaning="folder in memory where several workers count together; its own for each service, emptied before each "
+        "start, set before Python starts; never given to vLLM",
+    ),
+    Variable(
         name="CUTOVER_ENGINE_PYTHON",
         default="",
         meaning="Python that the vLLM environment is made with; default python3.11 where found, else this one",
@@ -109,6 +125,14 @@ VARIABLES: tuple[Variable, ...] = (
         default="0",
         meaning="tokens, in and out, that each service may spend there in one day (UTC); 0: none",
     ),
+    Variable(
+        name="RECORD",
+        default="asked",
+        meaning="asked: requests are recorded, redacted, while `cutover record` asks for it; never: whoever asks",
+    ),
+    Variable(name="RAG_RECORD", default="", meaning="never: as RECORD=never, for RAG alone; never wins wherever it is"),
+    Variable(name="NOTES_RECORD", default="", meaning="the same for Notes alone"),
+    Variable(name="NER_RECORD", default="", meaning="the same for NER alone"),
     Variable(
         name="ADMIN_TOKEN",
         default="",

@@ -5,13 +5,26 @@ Names, units and buckets follow `reference/observability.md` section 1.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Literal
 
-TTFC_BUCKETS = (0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10, 20, 40, 80, 160)
-"""vLLM's own time-to-first-token edges from 10 ms up, so that client and engine share a panel."""
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.metrics_core import Metric
 
-TPOT_BUCKETS = (0.0025, 0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1, 2.5)
-"""vLLM's time-per-output-token edges, and two below them for a fast GPU."""
+Workers = Literal["livesum", "livemax", "livemin"]
+
+TTFC_BUCKETS = (
+    *(0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75),
+    *(1, 2.5, 5, 7.5, 10, 20, 40, 80, 160, 640, 2560),
+)
+"""vLLM's own time-to-first-token edges, so that client and engine share a panel."""
+
+TPOT_BUCKETS = (
+    *(0.0025, 0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75),
+    *(1, 2.5, 5, 7.5, 10, 20, 40, 80),
+)
+"""vLLM's inter-token edges, and two below them for a fast GPU."""
 
 DURATION_BUCKETS = tuple(0.01 * 2**i for i in range(16))
 """OpenTelemetry's client list, 10 ms doubling to 328 s."""
@@ -19,13 +32,18 @@ DURATION_BUCKETS = tuple(0.01 * 2**i for i in range(16))
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Definition:
-    """One metric: `kind` is `counter`, `gauge` or `histogram`."""
+    """One metric: `kind` is `counter`, `gauge` or `histogram`.
+
+    `workers` says what a gauge of several worker processes is as one number: `livesum`, `livemax` or `livemin` over
+    those that live. Prometheus' own default keeps one series per process, those of the dead included.
+    """
 
     name: str
     kind: str
     labels: tuple[str, ...]
     help: str
     buckets: tuple[float, ...] = ()
+    workers: Workers | None = None
 
 
 METRICS = (
@@ -118,6 +136,7 @@ METRICS = (
         kind="gauge",
         labels=("service", "provider"),
         help="1 while the breaker keeps requests away from the provider",
+        workers="livemax",
     ),
     Definition(
         name="llm_breaker_transitions_total",
@@ -130,18 +149,21 @@ METRICS = (
         kind="gauge",
         labels=("service", "provider"),
         help="Attempts under way",
+        workers="livesum",
     ),
     Definition(
         name="llm_concurrency_limit",
         kind="gauge",
         labels=("service", "provider"),
         help="Attempts that may be under way at a time, as the limit has found it",
+        workers="livesum",
     ),
     Definition(
         name="llm_queue_depth",
         kind="gauge",
         labels=("service", "provider"),
         help="Attempts that wait for their turn",
+        workers="livesum",
     ),
     Definition(
         name="llm_queue_wait_seconds",
@@ -163,3 +185,32 @@ METRICS = (
         help="Requests sent a second time because a kept connection was gone before an answer began",
     ),
 )
+
+
+def made(definition: Definition, registry: CollectorRegistry) -> Counter | Gauge | Histogram:
+    """The metric of a definition, in `registry`. Raises `ValueError` for a gauge that does not say what workers do."""
+    name, said, labels = definition.name, definition.help, definition.labels
+    match definition.kind:
+        case "counter":
+            return Counter(name, said, labels, registry=registry)
+        case "gauge" if definition.workers is not None:
+            return Gauge(name, said, labels, registry=registry, multiprocess_mode=definition.workers)
+        case "histogram":
+            return Histogram(name, said, labels, registry=registry, buckets=definition.buckets)
+        case other:
+            raise ValueError(f"{name}: no metric of kind {other!r}, or a gauge that does not say what workers do")
+
+
+@dataclass(slots=True, eq=False)
+class BeforeEach:
+    """Register it before the metrics that its functions set: they are called first, whenever the registry is looked at.
+
+    Prometheus' own `set_function` is for one process only: what it reads never reaches a page of several workers.
+    """
+
+    todo: list[Callable[[], None]] = field(default_factory=list)
+
+    def collect(self) -> Iterable[Metric]:
+        for do in self.todo:
+            do()
+        return ()

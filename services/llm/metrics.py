@@ -6,7 +6,7 @@ Names, units and buckets follow `reference/observability.md` section 1; `docs/ME
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -15,12 +15,18 @@ from services.llm.breaker import State
 from services.llm.errors import BusyError, ErrorType
 from services.llm.hooks import Operation, RequestEvent, Result
 from services.llm.limits import AimdLimit
-from services.llm.measures import METRICS, Definition
+from services.llm.measures import METRICS, BeforeEach, made
 from services.llm.types import Attempt, Outcome, Usage
 
 ATTEMPTS = ("first", "fallback", "repair")
 UPSTREAM_503 = "upstream_503"
 SHED_REASONS = ("queue_full", "deadline", UPSTREAM_503)
+
+LONGEST_ID = 64
+"""Characters of a request id. OpenMetrics allows 128 for an exemplar, its label's name included."""
+
+Example = dict[str, str] | None
+"""The request that a count came from, shown where the page is OpenMetrics: leads from a slow bucket to its log line."""
 
 
 class Metrics:
@@ -34,41 +40,38 @@ class Metrics:
         self, registry: CollectorRegistry, *, service: str, providers: Sequence[str], models: Sequence[str]
     ) -> None:
         self._service = service
-        made = {d.name: _make(d, registry) for d in METRICS}
-        self._counters = {n: m for n, m in made.items() if isinstance(m, Counter)}
-        self._gauges = {n: m for n, m in made.items() if isinstance(m, Gauge)}
-        self._histograms = {n: m for n, m in made.items() if isinstance(m, Histogram)}
+        registry.register(BeforeEach([self._levels_now]))
+        found = {d.name: made(d, registry) for d in METRICS}
+        self._counters = {n: m for n, m in found.items() if isinstance(m, Counter)}
+        self._gauges = {n: m for n, m in found.items() if isinstance(m, Gauge)}
+        self._histograms = {n: m for n, m in found.items() if isinstance(m, Histogram)}
         self._children: dict[tuple[str, ...], Any] = {}
         self._replays: dict[str, tuple[Callable[[], int], int]] = {}
         self._open: dict[str, int] = {}
+        self._limits: dict[str, AimdLimit] = {}
         self._register_zeros(providers, models)
 
     def watch(self, provider: str, limit: AimdLimit, replays: Callable[[], int]) -> None:
         """Show what a provider's limit does, and how often its connections were found gone."""
-        shown = {
-            "llm_in_flight_requests": lambda: limit.in_flight,
-            "llm_queue_depth": lambda: limit.queued,
-            "llm_concurrency_limit": lambda: int(limit.limit),
-        }
-        for name, read in shown.items():
-            self._gauges[name].labels(self._service, provider).set_function(read)
+        self._limits[provider] = limit
         self._replays[provider] = (replays, 0)
 
     def observe(self, event: RequestEvent) -> None:
         """Count one ended request and its attempts."""
         served = event.provider or "none"
-        self._count("llm_requests_total", served, event.operation, event.result)
-        self._time("llm_request_duration_seconds", event.duration_s, served, event.operation)
+        example = _example(event.request_id)
+        self._count("llm_requests_total", served, event.operation, event.result, example=example)
+        self._time("llm_request_duration_seconds", event.duration_s, served, event.operation, example=example)
         if event.first_token_s is not None:
-            self._time("llm_time_to_first_chunk_seconds", event.first_token_s, served)
+            self._time("llm_time_to_first_chunk_seconds", event.first_token_s, served, example=example)
         if event.stream and event.outcome is not None:
             self._count("llm_streams_total", event.outcome)
         if event.attempts:
             self._time("llm_queue_wait_seconds", event.queued_s)
         for attempt in event.attempts:
-            self._attempt(event, attempt)
+            self._attempt(event, attempt, example)
         if event.fallback_reason is not None:
-            self._count("llm_fallbacks_total", event.chain[0], served, event.fallback_reason)
+            self._count("llm_fallbacks_total", event.chain[0], served, event.fallback_reason, example=example)
         self._count_replays()
 
     def breaker_changed(self, provider: str, state: State) -> None:
@@ -81,7 +84,18 @@ class Metrics:
         """An attempt was not made: `queue_full` or `deadline`."""
         self._count("llm_shed_total", reason)
 
-    def _attempt(self, event: RequestEvent, attempt: Attempt) -> None:
+    def _levels_now(self) -> None:
+        """Written down when looked at, not read through functions: those do not reach another worker's page."""
+        for provider, limit in self._limits.items():
+            now = {
+                "llm_in_flight_requests": limit.in_flight,
+                "llm_queue_depth": limit.queued,
+                "llm_concurrency_limit": int(limit.limit),
+            }
+            for name, value in now.items():
+                self._child(self._gauges, name, (provider,)).set(value)
+
+    def _attempt(self, event: RequestEvent, attempt: Attempt, example: Example) -> None:
         provider, error = attempt.provider, attempt.error
         first = "first" if provider == event.chain[0] else "fallback"
         self._count(
@@ -89,19 +103,20 @@ class Metrics:
             provider,
             "repair" if attempt.repair else first,
             error.type if error else ErrorType.NONE,
+            example=example,
         )
         if isinstance(error, BusyError):
             self._count("llm_shed_total", UPSTREAM_503)
         for param in attempt.dropped:
             self._count("llm_params_dropped_total", provider, param)
         if attempt.first_token_s is not None:
-            self._time("llm_attempt_time_to_first_chunk_seconds", attempt.first_token_s, provider)
+            self._time("llm_attempt_time_to_first_chunk_seconds", attempt.first_token_s, provider, example=example)
         if attempt.longest_gap_s is not None:
             self._time("llm_attempt_longest_gap_seconds", attempt.longest_gap_s, provider)
         if attempt.usage is not None:
             self._used(event, attempt, attempt.usage)
         if error is None:
-            self._time("llm_attempt_duration_seconds", attempt.duration_s, provider)
+            self._time("llm_attempt_duration_seconds", attempt.duration_s, provider, example=example)
 
     def _used(self, event: RequestEvent, attempt: Attempt, usage: Usage) -> None:
         provider = attempt.provider
@@ -121,11 +136,11 @@ class Metrics:
                 self._count("llm_retries_total", provider, by=now - seen)
                 self._replays[provider] = (read, now)
 
-    def _count(self, name: str, *labels: str, by: float = 1) -> None:
-        self._child(self._counters, name, labels).inc(by)
+    def _count(self, name: str, *labels: str, by: float = 1, example: Example = None) -> None:
+        self._child(self._counters, name, labels).inc(by, example)
 
-    def _time(self, name: str, seconds: float, *labels: str) -> None:
-        self._child(self._histograms, name, labels).observe(seconds)
+    def _time(self, name: str, seconds: float, *labels: str, example: Example = None) -> None:
+        self._child(self._histograms, name, labels).observe(seconds, example)
 
     def _child(self, of: Mapping[str, Any], name: str, labels: tuple[str, ...]) -> Any:
         """The series of these labels. Kept, because finding it anew costs more than counting."""
@@ -153,20 +168,18 @@ class Metrics:
                 "reason": SHED_REASONS if definition.name == "llm_shed_total" else (),
             }
             kinds = [known.get(label, ()) for label in definition.labels[1:]]
-            made = self._counters.get(definition.name) or self._gauges.get(definition.name)
-            for labels in itertools.product(*kinds):
-                (made or self._histograms[definition.name]).labels(self._service, *map(str, labels))
+            metric = self._counters.get(definition.name) or self._gauges.get(definition.name)
+            for labels in (
+                _fallbacks(providers) if definition.name == "llm_fallbacks_total" else itertools.product(*kinds)
+            ):
+                (metric or self._histograms[definition.name]).labels(self._service, *map(str, labels))
 
 
-def _make(definition: Definition, registry: CollectorRegistry) -> Counter | Gauge | Histogram:
-    match definition.kind:
-        case "counter":
-            return Counter(definition.name, definition.help, definition.labels, registry=registry)
-        case "gauge":
-            return Gauge(definition.name, definition.help, definition.labels, registry=registry)
-        case "histogram":
-            return Histogram(
-                definition.name, definition.help, definition.labels, registry=registry, buckets=definition.buckets
-            )
-        case other:
-            raise ValueError(f"{definition.name}: no metric kind {other!r}")
+def _fallbacks(providers: Sequence[str]) -> Iterator[tuple[str, ...]]:
+    """From each provider to each other, for every reason that there is."""
+    reasons = [error for error in ErrorType if error is not ErrorType.NONE]
+    return ((a, b, reason) for a, b in itertools.permutations(providers, 2) for reason in reasons)
+
+
+def _example(request_id: str) -> Example:
+    return {"request_id": request_id} if 0 < len(request_id) <= LONGEST_ID else None

@@ -8,7 +8,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from services.llm.budget import Budget
 from services.llm.errors import BudgetError
-from services.llm.measures import Definition
+from services.llm.measures import BeforeEach, Definition, made
 from services.llm.metered import Metered, Outside
 from services.llm.providers.openai_compat import OpenAICompat
 from services.llm.registry import Model, RegistryError
@@ -33,6 +33,7 @@ PAID = (
         kind="gauge",
         labels=("service",),
         help="Tokens that the service may still spend at Anthropic today (UTC)",
+        workers="livemin",
     ),
 )
 
@@ -44,7 +45,10 @@ def outside(
 
     Raises `RegistryError` where the model has no name there, `SettingsError` where an SDK is not installed.
     """
-    spent, left = _metrics(registry)
+    before = BeforeEach()
+    registry.register(before)
+    spent, left = (made(definition, registry) for definition in PAID)
+    assert isinstance(spent, Counter) and isinstance(left, Gauge)
     counters = {resort: spent.labels(service, resort) for resort in Resort}  # all of them: a zero is a proof
     left_here = left.labels(service)
     found = []
@@ -56,17 +60,9 @@ def outside(
             case Resort.ANTHROPIC:
                 path = settings.state_dir / f"spent-{service}.json"
                 budget = Budget(path, per_day=settings.last_resorts.anthropic_tokens, provider=resort)
-                left_here.set_function(_left(budget))
+                before.todo.append(_showing(left_here, budget))
                 found.append(Metered(_anthropic(settings, known), on_spent=counters[resort].inc, budget=budget))
     return tuple(found)
-
-
-def _metrics(registry: CollectorRegistry) -> tuple[Counter, Gauge]:
-    spent, left = PAID
-    return (
-        Counter(spent.name, spent.help, spent.labels, registry=registry),
-        Gauge(left.name, left.help, left.labels, registry=registry),
-    )
 
 
 def _check_name(entry: Model, resort: Resort) -> None:
@@ -108,11 +104,11 @@ def _anthropic(settings: Settings, known: Mapping[str, Model]) -> Outside:
     )
 
 
-def _left(budget: Budget) -> Callable[[], float]:
-    def left() -> float:
+def _showing(left_here: Gauge, budget: Budget) -> Callable[[], None]:
+    def show() -> None:
         try:
-            return max(0, budget.per_day - budget.spent())
+            left_here.set(max(0, budget.per_day - budget.spent()))
         except BudgetError:  # nobody can tell, so nothing may be spent
-            return 0
+            left_here.set(0)
 
-    return left
+    return show

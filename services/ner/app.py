@@ -16,9 +16,12 @@ from services.ner.store import Graph, SqliteGraph
 from services.settings import Settings, load
 from services.web import logs
 from services.web.factory import application
+from services.web.recording import recorder_for
 from services.web.room import Client, Room
 
 SERVICE = "ner"
+RECORDED = "/v1/extract"
+"""The endpoint whose requests `cutover record` takes: the recipe's."""
 
 
 def create() -> FastAPI:
@@ -41,5 +44,7 @@ def build(settings: Settings, *, client: Client | None = None, store: Graph | No
         admin_token=settings.admin_token,
         use_cases=Ner(service=SERVICE, alias=alias, graph=store, client=client, registry=registry),
         registry=registry,
+        recorder=recorder_for(settings, SERVICE, RECORDED, registry),
+        metrics_dir=settings.metrics_dir,
     )
     return application(room, title="Cutover NER", routers=(api.router(), admin.router()))

@@ -16,9 +16,12 @@ from services.notes.store import Notebook, SqliteNotebook
 from services.settings import Settings, load
 from services.web import logs
 from services.web.factory import application
+from services.web.recording import recorder_for
 from services.web.room import Client, Room
 
 SERVICE = "notes"
+RECORDED = "/v1/summarize"
+"""The endpoint whose requests `cutover record` takes: the recipe's."""
 
 
 def create() -> FastAPI:
@@ -41,5 +44,7 @@ def build(settings: Settings, *, client: Client | None = None, store: Notebook |
         admin_token=settings.admin_token,
         use_cases=Notes(service=SERVICE, alias=alias, notebook=store, client=client),
         registry=registry,
+        recorder=recorder_for(settings, SERVICE, RECORDED, registry),
+        metrics_dir=settings.metrics_dir,
     )
     return application(room, title="Cutover Notes", routers=(api.router(), admin.router()))

@@ -16,9 +16,12 @@ from services.rag.store import Documents, SqliteDocuments
 from services.settings import Settings, load
 from services.web import logs
 from services.web.factory import application
+from services.web.recording import recorder_for
 from services.web.room import Client, Room
 
 SERVICE = "rag"
+RECORDED = "/v1/ask"
+"""The endpoint whose requests `cutover record` takes: the recipe's."""
 
 
 def create() -> FastAPI:
@@ -42,5 +45,7 @@ def build(settings: Settings, *, client: Client | None = None, store: Documents 
         admin_token=settings.admin_token,
         use_cases=rag,
         registry=registry,
+        recorder=recorder_for(settings, SERVICE, RECORDED, registry),
+        metrics_dir=settings.metrics_dir,
     )
     return application(room, title="Cutover RAG", routers=(api.router(), admin.router()))

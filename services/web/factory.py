@@ -9,8 +9,10 @@ from fastapi import APIRouter, FastAPI
 
 from services.web import health, problems
 from services.web.body_limit import BodyLimit
+from services.web.recording import Recording
 from services.web.request_id import RequestId
 from services.web.room import Room
+from services.web.workers import counted_in
 
 VERSION = "0.1.0"
 
@@ -19,6 +21,7 @@ def application(room: Room, *, title: str, routers: tuple[APIRouter, ...]) -> Fa
     """The app of `room`. The store opens before the client and closes after it, when no request is left."""
     app = FastAPI(title=title, version=VERSION, lifespan=_lifespan, responses=problems.RESPONSES)
     app.state.room = room
+    app.add_middleware(Recording, recorder=room.recorder)
     app.add_middleware(BodyLimit)
     app.add_middleware(RequestId)  # added last, so outermost: the 413 of the other has its id
     problems.install(app)
@@ -31,6 +34,8 @@ def application(room: Room, *, title: str, routers: tuple[APIRouter, ...]) -> Fa
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     room: Room = app.state.room
     async with AsyncExitStack() as opened:
+        await opened.enter_async_context(counted_in(room.registry, room.metrics_dir))
         await opened.enter_async_context(room.store)
         await opened.enter_async_context(room.client)
+        await opened.enter_async_context(room.recorder)
         yield

@@ -6,8 +6,8 @@ import asyncio
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
+from services.web import workers
 from services.web.room import Room, room
 from services.web.sqlite import StoreError
 
@@ -41,8 +41,10 @@ async def readyz(request: Request) -> JSONResponse:
 
 
 async def metrics(request: Request) -> Response:
-    """Every metric of the process's registry."""
-    return Response(generate_latest(room(request).registry), media_type=CONTENT_TYPE_LATEST)
+    """Every metric of the service, all its workers together."""
+    here = room(request)
+    text, media_type = workers.page(here.registry, here.metrics_dir, request.headers.get("Accept", ""))
+    return Response(text, media_type=media_type)
 
 
 async def _reasons(here: Room) -> dict[str, str]:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Protocol
 
 from fastapi import Request
 from prometheus_client import CollectorRegistry
 
 from services.llm.types import Answer, ChatRequest, StreamEvent
+from services.recording.recorder import Recorder
 from services.settings import Limits, Secret
 
 
@@ -34,7 +36,10 @@ class Store(AbstractAsyncContextManager[object], Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Room:
-    """One service's process. `use_cases` is the service's own object, typed again by its `api.py`."""
+    """One service's process. `use_cases` is the service's own object, typed again by its `api.py`.
+
+    `metrics_dir` is where several workers count together; None for a worker that is alone.
+    """
 
     service: str
     client: Client
@@ -42,7 +47,9 @@ class Room:
     limits: Limits
     admin_token: Secret | None
     use_cases: Any
+    recorder: Recorder
     registry: CollectorRegistry = field(default_factory=CollectorRegistry)
+    metrics_dir: Path | None = None
 
 
 def room(request: Request) -> Room:

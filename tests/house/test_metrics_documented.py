@@ -14,7 +14,10 @@ from services.llm.hooks import Operation, Result
 from services.llm.measures import METRICS
 from services.llm.metrics import ATTEMPTS, SHED_REASONS
 from services.llm.outside import PAID
+from services.llm.rollout import Stage
 from services.llm.types import Outcome
+from services.migration.verdict import Outcome as Verdict
+from services.monitor.measures import BOUNDS, EXPORTED, FILES, MEMORY
 from services.settings import SERVICES, load
 from tests.house.sources import ROOT
 
@@ -30,7 +33,7 @@ def documented() -> dict[str, tuple[str, tuple[str, ...]]]:
 
 
 def registered(home: Path) -> dict[str, str]:
-    """Name -> type of every metric in the registries of the real apps, none of them started."""
+    """Name -> type of every metric in the registries of the real apps, none of them started, and of the exporter."""
     found = {}
     for service in SERVICES:
         app = importlib.import_module(f"services.{service}.app").build(load({"CUTOVER_HOME": str(home)}))
@@ -38,19 +41,23 @@ def registered(home: Path) -> dict[str, str]:
         assert isinstance(registry, CollectorRegistry)
         for family in registry.collect():
             found[f"{family.name}_total" if family.type == "counter" else family.name] = family.type
-    return found
+    return {**found, **{definition.name: definition.kind for definition in EXPORTED}}
 
 
 def test_the_page_and_the_services_name_the_same_metrics(tmp_path: Path) -> None:
     assert {name: kind for name, (kind, _) in documented().items()} == registered(tmp_path)
 
 
-@pytest.mark.parametrize("definition", [*METRICS, *PAID], ids=lambda d: d.name)
+@pytest.mark.parametrize("definition", [*METRICS, *PAID, *EXPORTED], ids=lambda d: d.name)
 def test_the_labels_are_those_of_the_code(definition: object) -> None:
     assert documented()[definition.name] == (definition.kind, definition.labels)  # type: ignore[attr-defined]
 
 
-@pytest.mark.parametrize("value", [*Result, *Outcome, *Operation, *ATTEMPTS, *SHED_REASONS, *ErrorType], ids=str)
+CLOSED = [*Result, *Outcome, *Operation, *ATTEMPTS, *SHED_REASONS, *ErrorType]
+CLOSED += [*Stage, *Verdict, *BOUNDS, *FILES, *MEMORY]
+
+
+@pytest.mark.parametrize("value", CLOSED, ids=str)
 def test_every_value_of_a_closed_label_is_explained(value: str) -> None:
     assert f"`{value}`" in PAGE.read_text(encoding="utf-8")
 
