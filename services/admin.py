@@ -29,6 +29,6 @@ def only_operators(request: Request) -> None:
 
 
 async def status(request: Request) -> dict[str, Any]:
-    """The client's own account of where this service stands."""
+    """The client's own account of where this service stands, and whether requests are recorded."""
     here = room(request)
-    return {"service": here.service, **here.client.status()}
+    return {"service": here.service, "recording": here.recorder.status(), **here.client.status()}

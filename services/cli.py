@@ -12,7 +12,7 @@ from typing import Any
 
 from rich.console import Console
 
-from services import cli_bench, cli_calibrate, cli_faults, cli_overhead, cli_run
+from services import cli_bench, cli_calibrate, cli_doctor, cli_faults, cli_overhead, cli_record, cli_run
 from services import cli_commands as commands
 from services.cli_show import Display
 from services.llm.registry import RegistryError
@@ -32,7 +32,8 @@ VERBS: Mapping[str, Callable[[commands.Call], commands.Result]] = {
     "down": commands.down,
     "status": commands.status,
     "models": commands.models,
-    "doctor": commands.examine,
+    "doctor": cli_doctor.examine,
+    "record": cli_record.record,
     "gate": cli_calibrate.gate,
     "bench": cli_bench.bench,
     "migrate": commands.migrate,
@@ -72,14 +73,17 @@ def parser() -> argparse.ArgumentParser:
     verb("down", "stop exactly what `up` or `run` started")
     verb("status", "where each service stands and which engines answer")
     verb("models", "the registry: each alias with its name on either engine")
-    verb("doctor", "compare the two engines for one service, request by request", service="one")
+    cli_doctor.options(verb("doctor", "compare the two engines for one service, request by request", service="one"))
+    cli_record.options(verb("record", "capture real requests of one service, redacted, to gate on them", service="one"))
     gate = verb("gate", "measure both engines through one service and judge", service="any")
     _measuring(gate)
+    _own_recipe(gate)
     cli_calibrate.options(gate)
     gate.add_argument("--from", dest="raw", metavar="RAW", help="judge a raw file again instead of measuring")
     cli_bench.options(verb("bench", "throughput and waiting time by users, both engines", service="any"))
     migrate = verb("migrate", "doctor, gate, then canary 5 -> 25 -> 50 -> full, each step on evidence", service="one")
     _measuring(migrate)
+    _own_recipe(migrate)
     migrate.add_argument("--demo", action="store_true", help="move without a pass; marked as such in the ledger")
     migrate.add_argument("--watch", action="store_true", help="stay after full and guard until the holdback is over")
     rollback = verb("rollback", "send one service back to Ollama, now", service="one")
@@ -96,6 +100,10 @@ def _measuring(verb: argparse.ArgumentParser) -> None:
         "--rounds", type=_positive, default=commands.FIRST_ROUNDS, help="paired rounds (default: %(default)s)"
     )
     verb.add_argument("--seed", type=int, default=1, help="draws the order within rounds (default: %(default)s)")
+
+
+def _own_recipe(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument("--recipe", metavar="FILE", help="a recipe of your own, as `cutover record` writes them")
 
 
 def _positive(text: str) -> int:

@@ -6,7 +6,7 @@ import argparse
 import asyncio
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +19,13 @@ from services import cli_status
 from services.cli_show import Display
 from services.llm.registry import models as registry
 from services.llm.rollout import Standing
-from services.migration import controller, doctor, findings, ledger, measure, report
+from services.migration import controller, ledger, measure, report
 from services.migration.errors import EngineUnreachable
 from services.migration.journey import MigrationResult
 from services.migration.verdict import Outcome, Verdict, to_json
 from services.settings import Settings
 from services.stack import local
+from services.stack.memory import Sampler
 
 FIRST_ROUNDS = 10
 """Rounds of a first gate: the fewest that the judge accepts, about two minutes on two cores."""
@@ -60,8 +61,14 @@ class Call:
 
 
 def recipe(service: str) -> Path:
-    """The workload of a service."""
+    """The workload of a service as it comes with Cutover."""
     return WORKLOADS / f"{service}.toml"
+
+
+def chosen_recipe(call: Call, service: str) -> Path:
+    """The workload that a verb measures with: the one that `--recipe` names, or the shipped one."""
+    own = getattr(call.arguments, "recipe", None)
+    return Path(own) if own else recipe(service)
 
 
 def up(call: Call) -> Result:
@@ -94,26 +101,6 @@ def models(_call: Call) -> Result:
     return Result(document={"models": document}, shown=[table])
 
 
-def examine(call: Call) -> Result:
-    rows = [findings.document(f) for f in examined(call, call.arguments.service)]
-    failed = any(row["level"] == "fail" for row in rows)
-    return Result(document={"findings": rows}, shown=[show.findings_table(rows)], code=1 if failed else 0)
-
-
-def examined(call: Call, service: str) -> list[findings.Finding]:
-    """The doctor's findings about one service, shown as they come."""
-    step = f"doctor {service}"
-    call.display.begin(step)
-    found = asyncio.run(
-        doctor.doctor(
-            call.settings, service, recipe(service), call.token(), on_check=lambda c: call.display.note(step, c)
-        )
-    )
-    levels = [str(f.level) for f in found]
-    call.display.end(step, ", ".join(f"{levels.count(level)} {level}" for level in ("pass", "warn", "fail")))
-    return found
-
-
 def gate(call: Call) -> Result:
     if call.arguments.raw:
         return _judged(measure.judge_file(Path(call.arguments.raw)))
@@ -128,11 +115,12 @@ def measured(call: Call, service: str) -> Verdict:
         measure.gate(
             call.settings,
             service,
-            recipe(service),
+            chosen_recipe(call, service),
             call.token(),
             rounds=call.arguments.rounds,
             seed=call.arguments.seed,
             on_progress=rounds_on(call.display, step),
+            seams=replace(measure.WORLD, sampler=Sampler(settings=call.settings)),
         )
     )
     call.display.end(step, str(verdict.outcome))
@@ -168,7 +156,7 @@ def migrated(call: Call, service: str, *, demo: bool, watch: bool = False) -> Mi
         controller.migrate(
             call.settings,
             service,
-            recipe(service),
+            chosen_recipe(call, service),
             call.token(),
             demo=demo,
             watch=watch,

@@ -6,6 +6,7 @@ MigrationError             2: nothing was decided, nothing was moved
   Superseded               the standing was changed by somebody else while the controller was at work
   LedgerError              the ledger cannot be trusted
   StateError               the state folder cannot be written
+  RecordingError           requests of a service cannot be recorded, or a recording cannot be used
   WorkloadError            64: the recipe is not usable
   EngineUnreachable        69: an engine or a service does not answer
 """
@@ -44,6 +45,10 @@ class LedgerError(MigrationError):
 
 class StateError(MigrationError):
     """The state folder cannot be written, for example because the disk is full."""
+
+
+class RecordingError(MigrationError):
+    """Requests cannot be recorded as asked, or a recording cannot be used. Nothing was recorded by this command."""
 
 
 class WorkloadError(MigrationError):
