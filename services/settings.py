@@ -9,6 +9,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from services.addresses import is_open
+from services.telemetry import Telemetry, parse
 from services.variables import VARIABLES as VARIABLES
 from services.variables import Variable as Variable
 
@@ -102,6 +103,7 @@ class Settings:
     last_resorts: LastResorts
     may_record: Mapping[str, bool]
     admin_token: Secret | None
+    telemetry: Telemetry
     monitor_port: int
     metrics_dir: Path | None
 
@@ -153,6 +155,7 @@ class _Reader:
             last_resorts=self._last_resorts(),
             may_record={s: self._may_record(s) for s in SERVICES},
             admin_token=self._secret("ADMIN_TOKEN"),
+            telemetry=parse(self._values, self._problems),
             monitor_port=monitor_port,
             metrics_dir=self._metrics_dir(),
         )
@@ -184,11 +187,9 @@ class _Reader:
 
     def _distinct(self, engines: Mapping[str, int], services: Mapping[str, int]) -> None:
         named = {**engines, **{f"CUTOVER_{s.upper()}_PORT": p for s, p in services.items()}}
-        by_port: dict[int, list[str]] = {}
-        for name, port in named.items():
-            by_port.setdefault(port, []).append(name)
-        for port, names in by_port.items():
-            if port and len(names) > 1:
+        for port in dict.fromkeys(port for port in named.values() if port):
+            names = [name for name, at in named.items() if at == port]
+            if len(names) > 1:
                 self._problems.append(f"{' and '.join(names)} are both {port}; give each its own")
 
     def _url(self, name: str) -> str:

@@ -133,6 +133,31 @@ VARIABLES: tuple[Variable, ...] = (
     Variable(name="RAG_RECORD", default="", meaning="never: as RECORD=never, for RAG alone; never wins wherever it is"),
     Variable(name="NOTES_RECORD", default="", meaning="the same for Notes alone"),
     Variable(name="NER_RECORD", default="", meaning="the same for NER alone"),
+    Variable(name="LOG_LEVEL", default="info", meaning="least that services log: debug, info, warning, error"),
+    Variable(name="LOG_FORMAT", default="json", meaning="json: one object a line; text: for a terminal (docs/LOGS.md)"),
+    Variable(
+        name="LOG_PROMPTS",
+        default="0",
+        meaning="1: prompts, answers and the texts of errors are logged, for debugging; said loudly in every event",
+    ),
+    Variable(
+        name="OTEL_EXPORTER_OTLP_ENDPOINT",
+        default="",
+        meaning="collector that gets traces by OTLP over HTTP, like http://127.0.0.1:4318; empty: nothing is traced; "
+        "needs requirements/otel.txt (docs/TRACES.md)",
+    ),
+    Variable(
+        name="OTEL_TRACES_SAMPLER",
+        default="parentbased_always_on",
+        meaning="which requests are traced, by OpenTelemetry's names; parentbased_traceidratio draws where the caller "
+        "did not decide",
+    ),
+    Variable(name="OTEL_TRACES_SAMPLER_ARG", default="1", meaning="share that the traceidratio samplers keep, 0 to 1"),
+    Variable(
+        name="LLM_PRICES",
+        default="",
+        meaning="price table of your own machines and providers; default services/llm/prices.toml (docs/COST.md)",
+    ),
     Variable(
         name="ADMIN_TOKEN",
         default="",

@@ -4,23 +4,31 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry
 
 from services.llm.chain import Chain
 from services.llm.client import LLMClient
+from services.llm.cost import Costs
 from services.llm.hooks import Hook, log_to
 from services.llm.limits import AimdLimit
 from services.llm.link import PROBE_EVERY_S, Link, Provider
 from services.llm.metrics import Metrics
 from services.llm.outside import outside
+from services.llm.prices import load as prices
 from services.llm.providers.openai_compat import OpenAICompat
 from services.llm.registry import Model, chat_model, models
 from services.llm.rollout import FILE_NAME, RolloutWatch
-from services.settings import Limits, Settings
+from services.llm.tracing import Sampling
+from services.settings import Limits, Settings, SettingsError
 
+if TYPE_CHECKING:
+    from services.llm.tracing_otel import Spans
+
+INSTALL_OTEL = "python -m pip install --require-hashes -r requirements/otel.txt"
 NO_ROLLOUT = Path("/nonexistent") / FILE_NAME
 
 BATCHING = 8.0
@@ -39,8 +47,16 @@ def client_for(
     entry = entry or chat_model(settings.aliases[service])
     known, limits = {**models(), entry.alias: entry}, settings.limits
     last_resorts = outside(settings, service, entry, known, registry)
+    providers, told = (*_engines(settings, known), *last_resorts), settings.telemetry
+    costs = Costs(
+        registry,
+        service=service,
+        models={provider.name: provider.model(entry.alias) for provider in providers},
+        prices=prices(told.prices) if told.prices else prices(),
+    )
+    spans = _spans(settings, service)
     return assemble(
-        (*_engines(settings, known), *last_resorts),
+        providers,
         service=service,
         alias=entry.alias,
         last_resort=tuple(provider.name for provider in last_resorts),
@@ -48,8 +64,27 @@ def client_for(
         limits=limits,
         rollout=RolloutWatch(settings.state_dir / FILE_NAME),
         registry=registry,
-        hooks=(log_to(logging.getLogger("cutover.llm")),),
+        hooks=(log_to(logging.getLogger("cutover.llm")), costs.observe, *([spans.observe] if spans else [])),
+        sampling=Sampling(ratio=told.trace_ratio, parent_based=told.trace_parent_based) if spans else None,
+        keeps_words=told.log_prompts,
+        on_close=(spans.aclose,) if spans else (),
     )
+
+
+def _spans(settings: Settings, service: str) -> Spans | None:
+    """Imported here, so that whoever does not trace neither needs OpenTelemetry nor waits for it."""
+    endpoint = settings.telemetry.otlp_url
+    if not endpoint:
+        return None
+    try:
+        from services.llm.tracing_otel import Spans
+    except ModuleNotFoundError as exc:
+        if (exc.name or "").partition(".")[0] not in ("opentelemetry", "requests"):
+            raise
+        raise SettingsError(
+            [f"OTEL_EXPORTER_OTLP_ENDPOINT is set and OpenTelemetry is not installed; unset it, or: {INSTALL_OTEL}"]
+        ) from exc
+    return Spans(service=service, endpoint=endpoint)
 
 
 def _engines(settings: Settings, known: Mapping[str, Model]) -> tuple[Provider, ...]:
@@ -76,6 +111,9 @@ def assemble(
     rollout: RolloutWatch | None = None,
     registry: CollectorRegistry | None = None,
     hooks: Sequence[Hook] = (),
+    sampling: Sampling | None = None,
+    keeps_words: bool = False,
+    on_close: Sequence[Callable[[], Awaitable[None]]] = (),
     probe_every_s: float = PROBE_EVERY_S,
 ) -> LLMClient:
     """A client over `providers`, each behind one limit, and a breaker per model, with metrics in `registry`.
@@ -108,6 +146,9 @@ def assemble(
         last_resort=last_resort,
         spaces={name: entry.space for name, entry in models().items() if entry.space is not None},
         hooks=(metrics.observe, *hooks),
+        sampling=sampling,
+        keeps_words=keeps_words,
+        on_close=on_close,
     )
 
 

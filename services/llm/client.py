@@ -10,7 +10,7 @@ import contextlib
 import logging
 import time
 from collections import deque
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -18,7 +18,7 @@ from services.llm.chain import Chain
 from services.llm.embedding import Embedding
 from services.llm.errors import ConfigError
 from services.llm.extract import Extracted, T, asking_for, extracted, validator
-from services.llm.hooks import Hook
+from services.llm.hooks import Hook, Words
 from services.llm.link import Link
 from services.llm.mapping import check
 from services.llm.rollout import RolloutWatch
@@ -26,6 +26,7 @@ from services.llm.routing import Route, route
 from services.llm.run import Run
 from services.llm.spaces import Embeddings, EmbeddingSpace, EmbedRequest
 from services.llm.stream import Relay
+from services.llm.tracing import Sampling, begin
 from services.llm.types import Answer, ChatRequest, End, Outcome, Provenance, StreamEvent, Usage
 from services.llm.whole import Validate, Whole
 from services.settings import Limits
@@ -48,6 +49,9 @@ class LLMClient:
         last_resort: tuple[str, ...] = (),
         spaces: Mapping[str, EmbeddingSpace] | None = None,
         hooks: Sequence[Hook] = (),
+        sampling: Sampling | None = None,
+        keeps_words: bool = False,
+        on_close: Sequence[Callable[[], Awaitable[None]]] = (),
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._service = service
@@ -58,6 +62,9 @@ class LLMClient:
         self._last_resort = last_resort
         self._spaces = spaces or {}
         self._hooks = hooks
+        self._sampling = sampling
+        self._keeps_words = keeps_words
+        self._on_close = on_close
         self._clock = clock
         self._fallbacks: deque[float] = deque(maxlen=10_000)
 
@@ -71,6 +78,8 @@ class LLMClient:
 
     async def __aexit__(self, *exc: object) -> None:
         async with contextlib.AsyncExitStack() as closing:  # every one of them, whatever another one raises
+            for close in self._on_close:
+                closing.push_async_callback(close)
             for chain in self._chains.values():
                 for link in chain.links.values():
                     closing.push_async_callback(link.aclose)
@@ -127,7 +136,8 @@ class LLMClient:
         finally:
             if end is not None:
                 provenance, usage = end.answer.provenance, end.answer.usage
-                self._tell(run, provenance=provenance, usage=usage, outcome=end.outcome, error=end.error)
+                text = end.answer.text
+                self._tell(run, provenance=provenance, usage=usage, outcome=end.outcome, error=end.error, text=text)
 
     async def ready(self) -> str | None:
         """None when a provider of the service's chain generates, else why none does. Probes at most one at a time.
@@ -169,7 +179,8 @@ class LLMClient:
         except BaseException as exc:
             self._tell(run, error=exc)
             raise
-        self._tell(run, provenance=answer.provenance, usage=answer.usage, outcome=Outcome.COMPLETE)
+        usage = answer.usage
+        self._tell(run, provenance=answer.provenance, usage=usage, outcome=Outcome.COMPLETE, text=answer.text)
         return answer
 
     def _chain(self, alias: str) -> Chain:
@@ -180,7 +191,12 @@ class LLMClient:
     def _begin(self, request: ChatRequest | EmbedRequest, *, stream: bool) -> Run:
         key, first = (request.key, request.first) if isinstance(request, ChatRequest) else ("", None)
         route = self._route(key, first=first)
-        return Run.begin(request, self._service, route, stream=stream, clock=self._clock)
+        run = Run.begin(request, self._service, route, stream=stream, clock=self._clock)
+        if self._sampling is not None:
+            run.trace = begin(request.traceparent, self._sampling)
+        if self._keeps_words:
+            run.words = _words(request)
+        return run
 
     def _named(self, request: ChatRequest, run: Run) -> ChatRequest:
         return replace(request, request_id=run.request_id, service=self._service)
@@ -200,7 +216,10 @@ class LLMClient:
         usage: Usage | None = None,
         outcome: Outcome | None = None,
         error: BaseException | None = None,
+        text: str = "",
     ) -> None:
+        if run.words is not None:
+            run.words = replace(run.words, answer=text or "".join(run.text))
         event = run.event(provenance=provenance, usage=usage, outcome=outcome, error=error)
         if event.fallback_reason is not None:
             self._fallbacks.append(self._clock())
@@ -209,3 +228,9 @@ class LLMClient:
                 hook(event)
             except Exception:  # who only listens takes no answer from a caller, and hides no error
                 LOG.exception("client.hook_failed %s", event.request_id)
+
+
+def _words(request: ChatRequest | EmbedRequest) -> Words:
+    if isinstance(request, ChatRequest):
+        return Words(prompt=tuple((str(m.role), m.content) for m in request.messages))
+    return Words(prompt=tuple(("text", text) for text in request.texts))

@@ -19,7 +19,7 @@ class Embedding:
 
     def __init__(self, run: Run, request: EmbedRequest, chain: Chain, space: EmbeddingSpace | None) -> None:
         self._run = run
-        self._request = request
+        self._request = replace(request, request_id=run.request_id)
         self._chain = chain
         self._space = space
 
@@ -54,7 +54,7 @@ class Embedding:
             limit_s = self._chain.share_of_time(run, followed=followed)
             try:
                 async with asyncio.timeout(limit_s):
-                    vectors = await provider.embed(self._request)
+                    vectors = await provider.embed(current.traced(self._request))
             except TimeoutError as exc:
                 if not followed:
                     raise run.out_of_time(link.name) from exc

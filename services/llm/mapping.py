@@ -15,6 +15,7 @@ from services.llm.documents import schema_problem
 from services.llm.errors import CallerError, ConfigError, DeadError, ErrorType
 from services.llm.registry import Capability, Model
 from services.llm.sendable import problems as sending_problems
+from services.llm.spaces import EmbedRequest
 from services.llm.types import ChatRequest, Finish, Message, Rescue, Role, Tool, ToolCall, ToolChoice
 
 MAX_STOPS = 4
@@ -147,6 +148,12 @@ def prompt_bound(messages: tuple[Message, ...], tools: tuple[Tool, ...] = ()) ->
     return said + calls + images + sum(len(repr(tool).encode()) for tool in tools)
 
 
+def headers_of(request: ChatRequest | EmbedRequest) -> dict[str, str]:
+    """What ties an engine's log lines and spans to this request."""
+    told = {"X-Request-Id": request.request_id, "traceparent": request.traceparent}
+    return {name: value for name, value in told.items() if value}
+
+
 def openai_arguments(request: ChatRequest, model: Model) -> dict[str, Any]:
     """Arguments of the openai SDK's `chat.completions.create`. `max_tokens`, because Ollama's /v1 ignores its heir."""
     s = request.sampling
@@ -162,7 +169,7 @@ def openai_arguments(request: ChatRequest, model: Model) -> dict[str, Any]:
         "seed": s.seed,
         "n": 1,
         "extra_body": extra,
-        "extra_headers": {"X-Request-Id": request.request_id} if request.request_id else {},
+        "extra_headers": headers_of(request),
     }
     if stop := stops(request, model):
         arguments["stop"] = list(stop)

@@ -6,7 +6,8 @@ import asyncio
 import contextlib
 import uuid
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 from services.llm.errors import (
     AllProvidersFailed,
@@ -17,11 +18,12 @@ from services.llm.errors import (
     ErrorType,
     LLMError,
 )
-from services.llm.hooks import Operation, RequestEvent, Result
+from services.llm.hooks import Operation, RequestEvent, Result, Words
 from services.llm.limits import Slot
 from services.llm.link import Link
 from services.llm.routing import Route
 from services.llm.spaces import EmbedRequest
+from services.llm.tracing import Context
 from services.llm.types import (
     Answer,
     Attempt,
@@ -34,6 +36,8 @@ from services.llm.types import (
     Skip,
     Usage,
 )
+
+Asked = TypeVar("Asked", ChatRequest, EmbedRequest)
 
 
 @dataclass(slots=True)
@@ -48,7 +52,13 @@ class Try:
     last_token: float | None = None
     longest_gap_s: float | None = None
     usage: Usage | None = None
+    finish: Finish | None = None
     error: LLMError | None = None
+    trace: Context | None = None
+
+    def traced(self, request: Asked) -> Asked:
+        """`request` as the engine gets it: what it does is done for this attempt."""
+        return replace(request, traceparent=self.trace.traceparent) if self.trace else request
 
     def token(self, now: float) -> None:
         """Something was generated."""
@@ -60,8 +70,8 @@ class Try:
         """The reader is back for more: silence counts from here, not from before it went away with the last token."""
         self.last_token = now
 
-    def attempt(self, model: str, error: LLMError | None, now: float) -> Attempt:
-        """What stays of it when it has ended."""
+    def attempt(self, model: str, error: LLMError | None, now: float, *, began: float) -> Attempt:
+        """What stays of it when it has ended. `began` is when its request did."""
         return Attempt(
             provider=self.link.name,
             model=model,
@@ -72,6 +82,9 @@ class Try:
             usage=self.usage,
             repair=self.repair,
             dropped=self.dropped,
+            started_s=self.started - began,
+            finish=self.finish,
+            span_id=self.trace.span_id if self.trace else "",
         )
 
 
@@ -89,6 +102,8 @@ class Run:
     clock: Callable[[], float]
     started: float
     request_id: str
+    trace: Context | None = None
+    words: Words | None = None
     attempts: list[Attempt] = field(default_factory=list)
     skipped: list[Skip] = field(default_factory=list)
     causes: list[LLMError] = field(default_factory=list)
@@ -142,7 +157,7 @@ class Run:
         self, link: Link, slot: Slot, *, dropped: tuple[str, ...] = (), repair: bool = False
     ) -> AsyncIterator[Try]:
         """Record how one attempt ended. An error after which the next provider may try is kept, others pass."""
-        current = Try(link, self.clock(), repair, dropped)
+        current = Try(link, self.clock(), repair, dropped, trace=self.trace.child() if self.trace else None)
         try:
             yield current
         except LLMError as exc:
@@ -230,11 +245,14 @@ class Run:
             queued_s=self.queued_s,
             duration_s=self.clock() - self.started,
             first_token_s=self.first_token - self.started if self.first_token is not None else None,
+            trace=self.trace,
+            words=self.words,
         )
 
     def _ended(self, current: Try, error: LLMError | None) -> None:
         current.error = error
-        self.attempts.append(current.attempt(current.link.provider.model(self.alias), error, self.clock()))
+        model, now = current.link.provider.model(self.alias), self.clock()
+        self.attempts.append(current.attempt(model, error, now, began=self.started))
 
     def _why_not_the_first(self) -> str:
         first = self.route.chain[0]

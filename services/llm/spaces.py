@@ -44,6 +44,7 @@ class EmbedRequest:
     space: EmbeddingSpace | None = None
     priority: Priority = Priority.BATCH
     request_id: str = ""
+    traceparent: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -124,7 +124,7 @@ class Relay:
                         async for event in events:
                             yield event
                     completion = collected.completion(before=self._kept)
-                    current.usage = completion.usage
+                    current.usage, current.finish = completion.usage, completion.finish
                     check_completion(self._request, completion, provider=link.name)
                 if current.error is None:
                     self._learn(link, current, request, slot)
@@ -166,7 +166,7 @@ class Relay:
     ) -> AsyncGenerator[StreamEvent, None]:
         """One provider's content as events; what a later provider's first token does to the earlier ones is said."""
         limit_s = await self._first_token_limit_s(link, request, followed)
-        async with contextlib.aclosing(link.provider.stream(request)) as chunks:
+        async with contextlib.aclosing(link.provider.stream(current.traced(request))) as chunks:
             with collected.once_finished():
                 while (chunk := await self._next(chunks, link, current, limit_s, request)) is not None:
                     collected.take(chunk)

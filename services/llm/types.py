@@ -136,6 +136,7 @@ class ChatRequest:
     `key` makes the canary sticky (a user, a document); `first` pins the provider asked first, for measuring.
     `prefill` is the beginning of the answer, which the model continues and the answer's text leaves out.
     `repairs` is how often a provider may be asked again about a document that does not fit the schema.
+    `traceparent` is the W3C header of whoever this is done for.
     """
 
     service: str
@@ -154,6 +155,7 @@ class ChatRequest:
     thinking: bool = False
     prefill: str = ""
     repairs: int = 0
+    traceparent: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -169,7 +171,7 @@ class Attempt:
     """One try at one provider. `error` is None when it answered; times in seconds.
 
     `dropped` names the parameters of the request that this provider has no word for; `longest_gap_s` is the longest
-    silence between two tokens of a stream.
+    silence between two tokens of a stream. `started_s` counts from the request; `span_id` is empty without a trace.
     """
 
     provider: str
@@ -181,6 +183,9 @@ class Attempt:
     usage: Usage | None = None
     repair: bool = False
     dropped: tuple[str, ...] = ()
+    started_s: float = 0.0
+    finish: Finish | None = None
+    span_id: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -82,12 +82,12 @@ class Whole:
         spent_s = run.clock() - current.started  # on asking whether the model is loaded
         try:
             async with asyncio.timeout(limit_s - spent_s):
-                completion = await link.provider.chat(request)
+                completion = await link.provider.chat(current.traced(request))
         except TimeoutError as exc:
             if not followed:
                 raise run.out_of_time(link.name) from exc
             raise link.silent(size, run.clock() - current.started) from exc
-        current.usage = completion.usage
+        current.usage, current.finish = completion.usage, completion.finish
         seconds = run.clock() - current.started
         tokens = completion.usage.completion_tokens or 1
         link.patience.took(size, seconds)

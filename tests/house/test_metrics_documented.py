@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from prometheus_client import CollectorRegistry
 
+from services.llm.cost import COST, KINDS, PER
 from services.llm.errors import ErrorType
 from services.llm.hooks import Operation, Result
 from services.llm.measures import METRICS
@@ -53,7 +54,7 @@ def test_the_labels_are_those_of_the_code(definition: object) -> None:
     assert documented()[definition.name] == (definition.kind, definition.labels)  # type: ignore[attr-defined]
 
 
-CLOSED = [*Result, *Outcome, *Operation, *ATTEMPTS, *SHED_REASONS, *ErrorType]
+CLOSED = [*Result, *Outcome, *Operation, *ATTEMPTS, *SHED_REASONS, *ErrorType, *KINDS, *PER]
 CLOSED += [*Stage, *Verdict, *BOUNDS, *FILES, *MEMORY]
 
 

@@ -15,7 +15,7 @@ import httpx2
 import openai
 
 from services.llm.errors import CallerError, ConfigError, DeadError, ErrorType, LLMError, seconds_of
-from services.llm.mapping import name_of, openai_arguments, refusal
+from services.llm.mapping import headers_of, name_of, openai_arguments, refusal
 from services.llm.providers.keepalive import Replaying
 from services.llm.providers.openai_wire import DONE, FrameReader, completion_of, error_of, vectors_of
 from services.llm.providers.sse import data_of
@@ -144,7 +144,8 @@ class OpenAICompat:
         """One vector per text. Raises `LLMError`."""
         body = {"model": self.model(request.alias), "input": list(request.texts), "encoding_format": "float"}
         with self._translated():
-            answer = await self._sdk.post("/embeddings", cast_to=httpx2.Response, body=body)
+            told: Any = {"headers": headers_of(request)}
+            answer = await self._sdk.post("/embeddings", cast_to=httpx2.Response, body=body, options=told)
             return vectors_of(answer.content, provider=self.name)
 
     async def count_tokens(self, alias: str, messages: tuple[Message, ...]) -> int:
