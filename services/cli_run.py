@@ -119,7 +119,7 @@ def summary(service: str, standing: Standing, verdict: Verdict | None) -> dict[s
     for metric in json.loads(to_json(verdict))["metrics"] if verdict else ():
         if (metric["name"], metric["stat"]) == ("e2e", "q50"):
             row["ratio"] = metric
-        elif metric["name"] == "quality":
+        elif metric["name"] == "quality" and row["quality"] is None:  # the first that the recipe names
             row["quality"] = metric
     return row
 

@@ -102,16 +102,20 @@ class Asker:
     async def _streamed(self, sent: float, answer: httpx2.Response) -> Reply:
         """A stream: the first non-empty token counts, a restart voids what came, one terminal event ends it."""
         first: float | None = None
+        retrieved: object = ()
         async for event in httpx2.EventSource(answer):
             data = _document(event.data) or {}
             match event.event:
+                case "retrieved":
+                    retrieved = data.get("hits")
                 case "token" if data.get("text") and first is None:
                     first = self.clock()
                 case "restart":
                     first = None
                 case "done":
                     broken = PARTIAL if data.get("outcome") == PARTIAL else ""
-                    return Reply(sent_s=sent, end_s=self.clock(), first_token_s=first, status=200, body=data,
+                    body = {**data, "retrieved": retrieved}
+                    return Reply(sent_s=sent, end_s=self.clock(), first_token_s=first, status=200, body=body,
                                  error=broken or _error_of(data))  # fmt: skip
                 case "error":
                     return Reply(sent_s=sent, end_s=self.clock(), status=200, body=data,

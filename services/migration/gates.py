@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from services.migration.errors import GateError
+from services.migration.quality_names import QualityMetric
 
 GATES_FILE = Path(__file__).with_name("gates.toml")
 TIMES = ("q50", "paired", "q95", "mean", "spread")
@@ -22,8 +23,21 @@ METRICS = (
     "errors",
     "stalled",
     "contract",
-    "quality",
+    *(f"quality_{name}" for name in QualityMetric),
 )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Override:
+    """A recipe's own margin in place of the one in `gates.toml`, with its reason."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
+    margin: float
+    why: str = ""
+
+    def laxer(self, name: str, general: float) -> bool:
+        """Whether it lets more pass. Of throughput a higher margin is the stricter one, of all else a lower one."""
+        return self.margin < general if name == "throughput" else self.margin > general
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

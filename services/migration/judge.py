@@ -23,9 +23,10 @@ from services.migration.compare import (
     spread_metric,
     throughput_metric,
 )
+from services.migration.gates import Method
 from services.migration.looks import Taken
-from services.migration.rates import contract_metric, errors_metric, quality_metric, stalled_metric
-from services.migration.records import Engine, Run, Side
+from services.migration.rates import contract_metric, errors_metric, goodput_metric, quality_metric, stalled_metric
+from services.migration.records import Engine, Plan, Run, Side
 from services.migration.verdict import Arm, Check, Floor, Kind, Metric, Next, Outcome, Raw, Result, Verdict
 
 ACTIONS = {
@@ -65,7 +66,7 @@ def judge(run: Run) -> Verdict:
 
 def _metrics(run: Run, floors: Sequence[Floor]) -> tuple[Metric, ...]:
     plan, rounds = run.plan, pairs(run, Side.BASELINE, Side.CANDIDATE)
-    method, seed, margins = plan.method, plan.seed, plan.margins
+    method, seed, margin = plan.method, plan.seed, plan.margin
     noise = {floor.metric.removesuffix(" paired"): floor for floor in floors}
     timed = [
         above_floor(metric, noise, len(rounds))
@@ -74,18 +75,24 @@ def _metrics(run: Run, floors: Sequence[Floor]) -> tuple[Metric, ...]:
     ]
     return (
         *timed,
-        throughput_metric(rounds, margin=margins["throughput"], method=method, seed=seed),
-        errors_metric(run.records, margin=margins["errors"], method=method),
-        stalled_metric(run.records, margin=margins["stalled"], method=method),
-        contract_metric(rounds, margin=margins["contract"], method=method, seed=seed),
-        quality_metric(rounds, name=plan.metric, margin=margins["quality"], method=method, seed=seed),
+        throughput_metric(rounds, margin=margin("throughput"), method=method, seed=seed),
+        errors_metric(run.records, margin=margin("errors"), method=method),
+        stalled_metric(run.records, margin=margin("stalled"), method=method),
+        contract_metric(rounds, margin=margin("contract"), method=method, seed=seed),
+        *(_scored(plan, rounds, name, method) for name in (*plan.quality, *plan.shown)),
+        *((goodput_metric(run, method=method, seed=seed),) if plan.slo else ()),
     )
+
+
+def _scored(plan: Plan, rounds: Rounds, name: str, method: Method) -> Metric:
+    margin, required = plan.margin(f"quality_{name}"), name in plan.quality
+    return quality_metric(rounds, name=name, margin=margin, method=method, seed=plan.seed, required=required)
 
 
 def _times(run: Run, rounds: Rounds, quantity: Quantity) -> tuple[Metric, ...]:
     """Median and tail, and what neither sees: a few very slow requests (mean), unsteadiness (spread)."""
     method, seed = run.plan.method, run.plan.seed
-    margins = {stat: run.plan.margins[f"{quantity.name}_{stat}"] for stat in gates.TIMES}
+    margins = {stat: run.plan.margin(f"{quantity.name}_{stat}") for stat in gates.TIMES}
     return (
         quantile_metric(rounds, quantity, 0.5, margin=margins["q50"], method=method, seed=seed),
         paired_metric(rounds, quantity, margin=margins["paired"], method=method),
@@ -180,6 +187,11 @@ def _progress(run: Run, at: Taken) -> list[str]:
         said.append(f"{run.done} of {planned} planned rounds were measured")
     if not at.planned:
         said.append(f"judged before its look at {at.look.rounds} rounds, so nothing is decided yet")
+    said += [
+        f"margin of {name}: {own.margin:g} by the recipe, laxer than {run.plan.margins[name]:g}: {own.why}"
+        for name, own in sorted(run.plan.overrides.items())
+        if own.laxer(name, run.plan.margins[name])
+    ]
     if run.plan.attempt > 1:
         said.append(
             f"attempt {run.plan.attempt} at the same engines and recipe: each bound is held to "
@@ -247,7 +259,8 @@ def _plan(run: Run, at: Taken) -> Mapping[str, Any]:
         "look": at.number if at.planned else None,
         "attempt": plan.attempt,
         "alpha": round(looks.alpha(plan.method, plan.attempt), 9),
-        "load": {"kind": "closed", "concurrency": plan.concurrency},
+        "load": {"kind": "poisson" if plan.rate else "closed", "concurrency": plan.concurrency, "rate": plan.rate},
+        "margins_of_the_recipe": {name: asdict(own) for name, own in sorted(plan.overrides.items())},
         "prompts_sha256": plan.recipe_sha256,
         "rules_sha256": gates.digest(plan.method, plan.margins),
     }

@@ -79,5 +79,5 @@ def could_pass(run: Run) -> bool:
     planned = looks(run.plan.method, rounds=len(run.plan.schedule), attempt=run.plan.attempt)
     reached = [look for look in planned if look.rounds <= run.done]
     n = sum(r.side is Side.CANDIDATE for r in run.latest())
-    limit = run.plan.margins["errors"]
+    limit = run.plan.margin("errors")
     return bool(reached) and stats.clopper_pearson(0, n, level=reached[-1].level).high <= limit

@@ -111,9 +111,10 @@ def _plan(found: Workload, described: tuple[Engine, Engine], *, rounds: int, see
     )  # fmt: skip
     return Plan(
         id=now.strftime("%Y%m%dT%H%M%S"), created=now.isoformat(timespec="seconds"), service=found.service, seed=seed,
-        metric=found.metric, stream=found.stream, concurrency=found.concurrency, block=found.block,
+        quality=found.metrics, shown=found.shown, stream=found.stream, concurrency=found.concurrency,
+        block=found.block, slo=found.slo.limits if found.slo else {}, rate=found.arrivals.rate,
         recipe_sha256=found.sha256, baseline=described[0], candidate=described[1], schedule=drawn,
-        method=thresholds.method, margins=thresholds.margins,
+        method=thresholds.method, margins=thresholds.margins, overrides=found.margins,
         machine=f"{platform.machine()}, {os.cpu_count()} cores, {platform.system()} {platform.release()}",
     )  # fmt: skip
 

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from statistics import fmean
+from typing import Literal
 
 from services.migration import stats
 from services.migration.compare import Rounds
 from services.migration.estimate import Estimate, hangs_on, judged, steady
 from services.migration.gates import Method
-from services.migration.records import Record, Side
+from services.migration.records import Record, Run, Side
 from services.migration.stats import Interval, ends
 from services.migration.verdict import Direction, Kind, Metric, Result
 
@@ -99,16 +100,22 @@ def contract_metric(rounds: Rounds, *, margin: float, method: Method, seed: int)
     return steady(metric, estimate) if estimate and metric.result is Result.FAIL else metric
 
 
-def quality_metric(rounds: Rounds, *, name: str, margin: float, method: Method, seed: int) -> Metric:
-    """candidate - baseline mean task quality, paired and resampled by item.
+def quality_metric(
+    rounds: Rounds, *, name: str, margin: float, method: Method, seed: int, required: bool = True
+) -> Metric:
+    """candidate - baseline mean of one quality metric, paired and resampled by item.
 
-    By item, because asking the same item again teaches little about the items that nobody asked.
+    By item, because asking the same item again teaches little about the items that nobody asked. One that is not
+    `required` is shown and never gates.
     """
-    means, bounds = _by_item(rounds, method, seed)
+    means, bounds = _by_item(rounds, name, method, seed)
     metric = _difference(
         "quality", f"mean {name} of the answers, same items", rounds, bounds, margin, method,
         means=[fmean(m) if m else None for m in means],
     )  # fmt: skip
+    metric = replace(metric, stat=name)
+    if not required:
+        return replace(metric, required=False, result=Result.INFO)
     if len(means[0]) < method.min_items:
         note = f"{len(means[0])} items; {method.min_items} are the least"
         return replace(metric, result=Result.INCONCLUSIVE, note=note)
@@ -116,23 +123,57 @@ def quality_metric(rounds: Rounds, *, name: str, margin: float, method: Method, 
         return metric
     hanging = []
     for number, _ in rounds:
-        rest = _by_item([r for r in rounds if r[0] != number], method, seed)[1]
+        rest = _by_item([r for r in rounds if r[0] != number], name, method, seed)[1]
         if judged(rest, metric.kind, metric.direction, margin) is not metric.result:
             hanging.append(number)
     return hangs_on(metric, hanging)
 
 
-def _by_item(rounds: Rounds, method: Method, seed: int) -> tuple[list[list[float]], Interval | None]:
-    """Both arms' mean quality of each item, and the interval of the mean difference, items resampled."""
+def _by_item(rounds: Rounds, name: str, method: Method, seed: int) -> tuple[list[list[float]], Interval | None]:
+    """Both arms' mean score of each item, and the interval of the mean difference, items resampled."""
     by_item: dict[str, list[tuple[float, float]]] = {}
     for _, found in rounds:
         for a, b in found:
-            if a.quality is not None and b.quality is not None:
-                by_item.setdefault(a.item, []).append((a.quality, b.quality))
+            if name in a.quality and name in b.quality:
+                by_item.setdefault(a.item, []).append((a.quality[name], b.quality[name]))
     means = [[sum(v[i] for v in values) / len(values) for values in by_item.values()] for i in (0, 1)]
     differences = [b - a for a, b in zip(*means, strict=True)]
     bounds = stats.paired_difference(differences, resamples=method.resamples, seed=seed, level=method.level)
     return means, bounds
+
+
+def goodput_metric(run: Run, *, method: Method, seed: int) -> Metric:
+    """candidate - baseline share of requests answered by the engine itself within every SLO of the recipe.
+
+    Shown and never gates: a promise is about the team's own machine, and whoever measures may be on another. A request
+    that failed was not in time. Whole rounds are resampled.
+    """
+    sides: dict[int, dict[Side, dict[int, float]]] = {}
+    for record in run.latest():
+        sides.setdefault(record.round, {}).setdefault(record.side, {})[record.position] = _in_time(record, run.plan.slo)
+    blocks = [(sides[n].get(Side.BASELINE, {}), sides[n].get(Side.CANDIDATE, {})) for n in sorted(sides)]
+    both = [[(a[p], b[p]) for p in sorted(a.keys() & b.keys())] for a, b in blocks]
+    both = [pairs for pairs in both if pairs]
+    every = [pair for pairs in both for pair in pairs]
+    bounds = None
+    if every:
+        counts = stats.draw(len(both), resamples=method.resamples, seed=seed)
+        samples = stats.means_of_rounds([[b - a for a, b in pairs] for pairs in both], counts)
+        bounds = stats.percentile_interval(samples, level=method.level)
+    means = [fmean(pair[i] for pair in every) if every else None for i in (0, 1)]
+    limits = ", ".join(f"{name} {limit:g} s" for name, limit in sorted(run.plan.slo.items()))
+    return Metric(
+        name="goodput", stat="", definition=f"share of requests answered within {limits}", kind=Kind.DIFFERENCE,
+        direction=Direction.HIGHER, baseline=means[0], candidate=means[1],
+        effect=None if means[0] is None or means[1] is None else means[1] - means[0], low=ends(bounds)[0],
+        high=ends(bounds)[1], level=method.level, margin=0.0, required=False, result=Result.INFO,
+        n_baseline=len(every), n_candidate=len(every),
+    )  # fmt: skip
+
+
+def _in_time(record: Record, slo: Mapping[Literal["ttft", "e2e"], float]) -> float:
+    took = {"e2e": record.e2e_s, "ttft": record.ttft_s}
+    return float(record.answered and all((took[name] or math.inf) <= limit for name, limit in slo.items()))
 
 
 def _difference(

@@ -7,18 +7,19 @@ import functools
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, ClassVar, TypeVar
+from dataclasses import dataclass, field
+from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
-from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
 from services.migration.errors import GateError
-from services.migration.gates import Method
+from services.migration.gates import METRICS, Method, Override
 
-SCHEMA_VERSION = 2
-"""2: the plan names its looks, its attempt and the margins of means and spreads; files of version 1 lack the rules."""
+SCHEMA_VERSION = 3
+"""3: a score by each of several quality metrics, a recipe's own margins, arrivals and SLOs; 2: looks and attempts."""
 Entry = TypeVar("Entry")
 STRICT = ConfigDict(extra="forbid")
+Score = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 
 
 class Side(enum.StrEnum):
@@ -62,6 +63,9 @@ class Plan:
     """What will be done and by which rules it will be judged, fixed before the first request.
 
     `attempt` counts the runs that could have decided about these very engines and this recipe, this one included.
+    `quality` names the metrics that are judged, `shown` those that are told beside them; `slo` in seconds; `rate` in
+    requests a second where they arrive at times of their own, None in a closed loop; `overrides` are the recipe's own
+    margins, which stand in for `margins`.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = STRICT
@@ -69,7 +73,7 @@ class Plan:
     created: str
     service: str
     seed: int
-    metric: str
+    quality: tuple[str, ...]
     stream: bool
     concurrency: int
     block: int
@@ -79,16 +83,26 @@ class Plan:
     schedule: tuple[Round, ...]
     method: Method
     margins: Mapping[str, float]
+    shown: tuple[str, ...] = ()
+    slo: Mapping[Literal["ttft", "e2e"], float] = field(default_factory=dict)
+    rate: float | None = None
+    overrides: Mapping[str, Override] = field(default_factory=dict)
     machine: str = ""
     attempt: int = 1
     schema_version: int = SCHEMA_VERSION
+
+    def margin(self, name: str) -> float:
+        """The margin that counts: the recipe's own where it has one."""
+        own = self.overrides.get(name)
+        return self.margins[name] if own is None else own.margin
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
     """One request. Times in seconds since the run began; `take` counts how often its round was begun.
 
-    `answer` is what came, shortened: to one of the recipe's own items, never to a user's request.
+    `quality` holds the answer's score by each metric; none for a failed one and for an item without gold. `answer` is
+    what came, shortened: to one of the recipe's own items, never to a user's request.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = STRICT
@@ -107,7 +121,7 @@ class Record:
     status: int = 0
     error: str = ""
     contract_ok: bool = False
-    quality: float | None = None
+    quality: Mapping[str, Score] = field(default_factory=dict)
     load1: float = 0.0
     take: int = 1
     answer: str = ""
@@ -232,7 +246,14 @@ def _why(exc: Exception) -> str:
 
 
 def _consistent(plan: Plan, records: tuple[Record, ...], name: str) -> None:
-    """Refuse records that the plan did not foresee, which only an edited file holds."""
+    """Refuse records that the plan did not foresee, which only an edited file holds, and a plan without its rules."""
+    absent = [m for m in (*METRICS, *(f"quality_{q}" for q in (*plan.quality, *plan.shown))) if m not in plan.margins]
+    if absent:
+        raise GateError(f"{name} line 1: margins: no {absent[0]}, which its records are judged by")
+    unknown = plan.overrides.keys() - plan.margins.keys()
+    if unknown:
+        raise GateError(f"{name} line 1: overrides: {min(unknown)} is no margin; the raw file was changed")
+    scored = {*plan.quality, *plan.shown}
     planned = {r.number: r for r in plan.schedule}
     seen: set[tuple[int, int, Side, int]] = set()
     for record in records:
@@ -241,6 +262,8 @@ def _consistent(plan: Plan, records: tuple[Record, ...], name: str) -> None:
             raise GateError(f"{name}: round {record.round}, {record.side}: not in its plan; the raw file was changed")
         if found.items[record.position] != record.item or record.end_s < record.sent_s:
             raise GateError(f"{name}: round {record.round}, item {record.item!r} contradicts the plan or its own times")
+        if not scored >= record.quality.keys():
+            raise GateError(f"{name}: round {record.round}, item {record.item!r}: a score that its plan does not name")
         key = (record.take, record.round, record.side, record.position)
         if key in seen:
             raise GateError(f"{name}: round {record.round}, {record.side}, position {record.position} is there twice")

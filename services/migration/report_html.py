@@ -14,7 +14,7 @@ from services.migration import report_tables as tables
 from services.migration.report_data import Report
 from services.migration.report_forest import forest
 from services.migration.report_plots import Plot
-from services.migration.report_text import BROKEN, SHOWN, none_changed
+from services.migration.report_text import BROKEN, none_changed, side_by_side
 from services.migration.report_words import advice, plain
 
 TEMPLATES = Path(__file__).with_name("templates")
@@ -48,7 +48,7 @@ def _context(report: Report) -> dict[str, Any]:
         "levels": [_inline(p) for p in figures.levels(report.levels)],
         "canary": _inline(figures.canary(report.canary)),
         "tables": tables,
-        "shown": [c for c in report.changed[:SHOWN] if c.answers],
+        "shown": side_by_side(report),
         "none_changed": none_changed(report),
     }
 

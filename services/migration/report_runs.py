@@ -50,9 +50,10 @@ class Ended:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Changed:
-    """An item whose quality differs. `answers` are both engines' of one pair, where the raw file kept them."""
+    """An item whose score by a metric differs. `answers` are both engines' of one pair, where the raw file has them."""
 
     item: str
+    metric: str
     ollama: float
     vllm: float
     pairs: int
@@ -125,29 +126,30 @@ def scored(run: Run) -> dict[str, list[Pair]]:
     found: dict[str, list[Pair]] = {}
     for _, block in pairs(run, Side.BASELINE, Side.CANDIDATE):
         for a, b in block:
-            if a.quality is not None and b.quality is not None:
+            if a.quality and b.quality:
                 found.setdefault(a.item, []).append((a, b))
     return found
 
 
 def changed(run: Run) -> tuple[Changed, ...]:
-    """Items whose mean quality differs, the worst for vLLM first."""
-    rows = [_changed(item, found) for item, found in scored(run).items()]
-    return tuple(sorted((r for r in rows if abs(r.difference) > SAME), key=lambda r: (r.difference, r.item)))
+    """Items whose mean score by a metric differs, the worst for vLLM first; one row for each such metric."""
+    names = (*run.plan.quality, *run.plan.shown)
+    rows = [_changed(item, name, found) for item, found in scored(run).items() for name in names]
+    return tuple(sorted((r for r in rows if abs(r.difference) > SAME), key=lambda r: (r.difference, r.item, r.metric)))
 
 
-def _changed(item: str, found: Sequence[Pair]) -> Changed:
+def _changed(item: str, name: str, found: Sequence[Pair]) -> Changed:
     """Shown are the answers of the pair that lies furthest apart."""
-    furthest = sorted(found, key=lambda pair: -abs(_quality(pair[1]) - _quality(pair[0])))
+    furthest = sorted(found, key=lambda pair: -abs(_score(pair[1], name) - _score(pair[0], name)))
     kept = [(a.answer, b.answer) for a, b in furthest if a.answer or b.answer]
     return Changed(
-        item=item, ollama=fmean(_quality(a) for a, _ in found), vllm=fmean(_quality(b) for _, b in found),
-        pairs=len(found), answers=kept[0] if kept else None,
+        item=item, metric=name, ollama=fmean(_score(a, name) for a, _ in found),
+        vllm=fmean(_score(b, name) for _, b in found), pairs=len(found), answers=kept[0] if kept else None,
     )  # fmt: skip
 
 
-def _quality(record: Record) -> float:
-    return record.quality if record.quality is not None else 0.0
+def _score(record: Record, name: str) -> float:
+    return record.quality.get(name, 0.0)
 
 
 def alike(run: Run, folder: Path) -> tuple[Run, ...]:
@@ -167,7 +169,7 @@ def alike(run: Run, folder: Path) -> tuple[Run, ...]:
 def _comparable(other: Plan, plan: Plan) -> bool:
     """Whether two runs differ in load only: engines, machine and items are the same."""
     same = all(
-        getattr(other, key) == getattr(plan, key) for key in ("baseline", "candidate", "machine", "stream", "metric")
+        getattr(other, key) == getattr(plan, key) for key in ("baseline", "candidate", "machine", "stream", "quality")
     )
     return same and _items(other) == _items(plan)
 
@@ -186,7 +188,7 @@ def levels(runs: Sequence[Run]) -> tuple[Level, ...]:
 def _levels(run: Run) -> Iterator[Level]:
     found = pairs(run, Side.BASELINE, Side.CANDIDATE)
     plan, first = run.plan, series(found, TTFT)
-    rate = throughput_metric(found, margin=plan.margins["throughput"], method=plan.method, seed=plan.seed)
+    rate = throughput_metric(found, margin=plan.margin("throughput"), method=plan.method, seed=plan.seed)
     for engine, amount, arm in (
         ("ollama", rate.baseline, first.baseline),
         ("vllm", rate.candidate, first.candidate),

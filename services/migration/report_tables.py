@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +11,7 @@ from services.migration.report_data import Report
 from services.migration.report_words import (
     ENGINES,
     QUANTITIES,
+    SCORES,
     amount,
     bounds,
     effect,
@@ -52,7 +53,8 @@ def metrics(verdict: Verdict) -> Table:
     level = f"{verdict.metrics[0].level:.2%}" if verdict.metrics else "-"
     rows = [
         (
-            named(m), amount(m, m.baseline), amount(m, m.candidate), effect(m), bounds(m), limit(m), m.result,
+            named(m), amount(m, m.baseline), amount(m, m.candidate), effect(m), bounds(m),
+            limit(m) if m.required else "-", m.result,
             m.note if m.name != "errors" else "",
         )
         for m in verdict.metrics
@@ -103,10 +105,17 @@ def ended(report: Report) -> Table:
 
 
 def changed(report: Report) -> Table:
-    rows = [(c.item, number(c.ollama), number(c.vllm), f"{100 * c.difference:+.1f}", c.pairs) for c in report.changed]
+    rows = [
+        (
+            c.item, SCORES.get(c.metric, c.metric), number(c.ollama), number(c.vllm), f"{100 * c.difference:+.1f}",
+            c.pairs,
+        )
+        for c in report.changed
+    ]  # fmt: skip
+    items = len({c.item for c in report.changed})
     return _table(
-        f"Items whose quality changed, {len(report.changed)} of {report.scored}; the worst for vLLM first",
-        ("item", "ollama", "vllm", "points", "pairs"), rows,
+        f"Items whose score changed, {items} of {report.scored}; the worst for vLLM first",
+        ("item", "score", "ollama", "vllm", "points", "pairs"), rows,
     )  # fmt: skip
 
 
@@ -179,7 +188,7 @@ def setting(verdict: Verdict) -> Table:
         ("gpu", world.get("gpu")),
         ("rounds", f"{plan['rounds_measured']} of {plan['rounds']}"),
         ("requests a block", plan.get("block")),
-        ("in flight", f"{plan['load']['concurrency']}, {plan['load']['kind']} loop"),
+        ("load", _load(plan["load"])),
         ("seed", plan.get("seed")),
         ("planned looks", plan.get("looks")),
         ("attempt", plan.get("attempt")),
@@ -187,6 +196,12 @@ def setting(verdict: Verdict) -> Table:
         ("raw file", f"{verdict.raw.records}, sha256 {verdict.raw.sha256}"),
     ]
     return _table("Machine and plan", ("what", "value"), [(k, v) for k, v in shown if v not in (None, "")])
+
+
+def _load(load: Mapping[str, Any]) -> str:
+    if load.get("rate"):
+        return f"{load['rate']:g} requests a second, {load['kind']}, each at a time of its own"
+    return f"{load['concurrency']} in flight, {load['kind']} loop"
 
 
 def findings(report: Report) -> Table:

@@ -86,8 +86,14 @@ def _requests(report: Report) -> list[str]:
     parts += ["## Failed requests", _table(tables.ended(report)) or "Each engine answered every request itself."]
     if report.scored:
         parts += ["## Answers whose quality changed", _table(tables.changed(report)) or none_changed(report)]
-        parts += [_both(c) for c in report.changed[:SHOWN] if c.answers]
+        parts += [_both(c) for c in side_by_side(report)]
     return parts
+
+
+def side_by_side(report: Report) -> list[Changed]:
+    """The changed items whose answers are shown, each once, by the score that fell most."""
+    once = {c.item: c for c in reversed(report.changed) if c.answers}
+    return [c for c in report.changed if once.get(c.item) is c][:SHOWN]
 
 
 def none_changed(report: Report) -> str:

@@ -14,9 +14,21 @@ NAMES = {
     "errors": "failed requests",
     "stalled": "answers that nobody waits for",
     "contract": "answers in the right shape",
-    "quality": "quality of the answers",
+    "quality": "quality",
+    "goodput": "answers within what is promised",
 }
-STATS = {"q50": "median", "q95": "slowest 5 %", "mean": "mean", "spread": "scatter", "paired": "pair by pair"}
+SCORES = {
+    "answer_match": "right answers",
+    "answer_f1": "words of the answer (F1)",
+    "retrieval_ndcg": "passages in the right order (nDCG@10)",
+    "retrieval_recall": "passages found (recall@10)",
+    "keyword_recall": "facts kept",
+    "summary_chrf": "likeness to the reference (chrF++)",
+    "tag_f1": "tags (F1)",
+    "span_f1": "names with place and type (strict F1)",
+    "entity_f1": "names with type (F1)",
+}
+STATS = {"q50": "median", "q95": "slowest 5 %", "mean": "mean", "spread": "scatter", "paired": "pair by pair", **SCORES}
 QUANTITIES = {"ttft": "time to the first word", "e2e": "time of a whole answer"}
 ENGINES = {"ollama": "Ollama", "vllm": "vLLM", "ollama_again": "Ollama, second turn"}
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from services.migration import quality
 from services.migration.asking import Asker, NotReached, Reply, refuse_unusable, unreachable
 from services.migration.errors import StateError
 from services.migration.records import Plan, Record, Round, Run, Side, dump
-from services.migration.schedule import nonce
+from services.migration.schedule import arrivals, nonce
 
 OnRound = Callable[[int, int, str], None]
 """Told after each round: rounds done, rounds in all, a note."""
@@ -63,13 +63,14 @@ class RawFile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Driver:
-    """Runs a plan. `clock` in seconds, monotonic; `load` gives the machine's load average."""
+    """Runs a plan. `clock` in seconds, monotonic; `load` gives the machine's load average; `sleep` is the clock's."""
 
     asker: Asker
     plan: Plan
     raw: RawFile
     clock: Callable[[], float]
     load: Callable[[], float]
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
 
     async def warm_up(self) -> None:
         """One discarded block per engine. Raises where measuring could not count: token, arm, pin, dead service."""
@@ -105,26 +106,39 @@ class Driver:
         ]
 
     async def _replies(self, planned: Round, side: Side, take: int) -> list[tuple[float, Reply] | None]:
-        """The block's requests, `concurrency` in flight; none is begun after the block's time cap."""
+        """The block's requests, `concurrency` in flight or as they arrive; none is begun after the block's time cap."""
         replies: list[tuple[float, Reply] | None] = [None] * len(planned.items)
         waiting = iter(enumerate(planned.items))
         began = self.clock()
+
+        async def ask(position: int, item: str, scheduled: float) -> None:
+            word = nonce(self.plan.id, planned.number, take, side, position)
+            replies[position] = (scheduled, await self.asker.ask(item, side, word))
 
         async def worker() -> None:
             for position, item in waiting:
                 if self.clock() - began > self.plan.method.block_cap_s:
                     return
-                scheduled = self.clock()
-                word = nonce(self.plan.id, planned.number, take, side, position)
-                replies[position] = (scheduled, await self.asker.ask(item, side, word))
+                await ask(position, item, self.clock())
 
         try:
             async with asyncio.TaskGroup() as group:
-                for _ in range(min(self.plan.concurrency, len(planned.items))):
-                    group.create_task(worker())
+                if self.plan.rate is None:
+                    for _ in range(min(self.plan.concurrency, len(planned.items))):
+                        group.create_task(worker())
+                for at, (position, item) in zip(self._arrivals(planned), waiting, strict=False):
+                    await self.sleep(max(0.0, began + at - self.clock()))
+                    group.create_task(ask(position, item, began + at))
         except* NotReached as exc:
             raise unreachable(self.plan.service, self.asker.url) from exc.exceptions[0]
         return replies
+
+    def _arrivals(self, planned: Round) -> Sequence[float]:
+        """When requests arrive in an open loop, in seconds from the block's begin: the same for each side."""
+        if self.plan.rate is None:
+            return ()
+        times = arrivals(self.plan.seed, planned.number, rate=self.plan.rate, count=len(planned.items))
+        return [at for at in times if at <= self.plan.method.block_cap_s]
 
     def _record(
         self, planned: Round, side: Side, take: int, position: int, found: tuple[float, Reply], load: float
@@ -132,7 +146,8 @@ class Driver:
         scheduled, reply = found
         item = self.asker.workload.item(planned.items[position])
         good = not reply.error
-        metric = self.asker.workload.metric
+        recipe, word = self.asker.workload, nonce(self.plan.id, planned.number, take, side, position)
+        names = (*recipe.metrics, *recipe.shown)
         return Record(
             round=planned.number, side=side, position=position, item=item.id, take=take,
             scheduled_s=round(scheduled, 6), sent_s=round(reply.sent_s, 6), end_s=round(reply.end_s, 6),
@@ -140,7 +155,7 @@ class Driver:
             first_token_s=None if reply.first_token_s is None else round(reply.first_token_s, 6),
             served_by=str(reply.llm.get("provider") or ""), prompt_tokens=reply.tokens("prompt"),
             output_tokens=reply.tokens("completion"), finish=str(reply.llm.get("finish") or ""), status=reply.status,
-            error=reply.error, contract_ok=good and quality.contract_ok(metric, reply.body),
-            quality=quality.score(metric, reply.body, item.gold) if good else None,
-            answer=quality.shown(metric, reply.body) if good else "",
+            error=reply.error, contract_ok=good and quality.contract_ok(names, reply.body),
+            quality=quality.scores(names, reply.body, item.gold, shift=len(word)) if good else {},
+            answer=quality.shown(names, reply.body) if good else "",
         )  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import random
 from collections.abc import Sequence
 
@@ -23,6 +24,15 @@ def draw(*, seed: int, rounds: int, items: Sequence[str], block: int, aa_every: 
         twice = aa_every > 0 and number % aa_every == 0
         drawn.append(Round(number=number, order=_order(generator, twice), items=chosen))
     return tuple(drawn)
+
+
+def arrivals(seed: int, number: int, *, rate: float, count: int) -> list[float]:
+    """When the requests of a round arrive, in seconds from its begin: a Poisson process of `rate` a second.
+
+    Drawn from the plan's seed and the round, so that both engines get the same arrivals.
+    """
+    generator = random.Random(f"{seed}/{number}")
+    return list(itertools.accumulate(generator.expovariate(rate) for _ in range(count)))
 
 
 def _order(generator: random.Random, twice: bool) -> tuple[Side, ...]:

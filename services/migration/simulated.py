@@ -54,7 +54,7 @@ def plan(world: World) -> Plan:
     found = gates.load()
     return Plan(
         id="20261121T050000", created="2026-11-21T05:00:00+00:00", service="notes", seed=world.seed,
-        metric="keyword_recall", stream=world.stream, concurrency=1, block=world.block, recipe_sha256="r" * 64,
+        quality=("keyword_recall",), stream=world.stream, concurrency=1, block=world.block, recipe_sha256="r" * 64,
         baseline=Engine(engine="ollama", version="0.9.3", model="m:latest", quantization="Q4_1", context=4096),
         candidate=Engine(engine="vllm", version="0.32.0", model="m", quantization="Q4_1 dequantised", context=4096),
         method=found.method, margins=found.margins, machine="simulated",
@@ -133,7 +133,7 @@ def _record(number: int, side: Side, position: int, item: str, at: float, took: 
         round=number, side=side, position=position, item=item, scheduled_s=round(at, 6), sent_s=round(at, 6),
         end_s=round(at + took, 6), first_token_s=round(at + took / 3, 6) if world.stream else None,
         served_by=side.provider, prompt_tokens=60, output_tokens=32, finish="stop", status=200, contract_ok=True,
-        quality=0.8, load1=1.0,
+        quality={"keyword_recall": 0.8}, load1=1.0,
     )  # fmt: skip
 
 
@@ -152,4 +152,4 @@ def other_template(record: Record) -> Record:
 
 
 def dead(record: Record) -> Record:
-    return replace(record, served_by="", status=503, error="http_503", contract_ok=False, quality=None)
+    return replace(record, served_by="", status=503, error="http_503", contract_ok=False, quality={})

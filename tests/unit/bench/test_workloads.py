@@ -1,72 +1,144 @@
-"""The recipes: readable by the gate, big enough for a verdict on quality, and with gold that a good answer can hold."""
+"""The recipes that ship: readable by the gate, big enough for a verdict on quality, with gold that can be reached."""
 
 from __future__ import annotations
 
+import functools
+import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from services import sample, settings
-from services.migration import gates, quality, workload
-from services.ner.prompts import MAX_ENTITIES, EntityType
+from services.migration import quality, workload
+from services.migration.quality_names import QualityMetric
+from services.ner.grounding import ground
+from services.ner.prompts import MAX_ENTITIES, MAX_SURFACE_CHARS, EntityType
 from services.rag.chunking import passages
 from services.rag.store import SqliteDocuments
 
 WORKLOADS = Path(__file__).parents[3] / "bench" / "workloads"
+NONCE = "[3f2a] "
+LEAST_ITEMS = 60
+NAMES_IN_NAMES = {"e02", "e38", "e39", "e40", "e45"}
+"""NER finds a surface everywhere, also inside a longer name or under another meaning: there nobody reaches 1."""
+
+each_service = pytest.mark.parametrize("service", settings.SERVICES)
 
 
+@functools.cache
 def recipe(service: str) -> workload.Workload:
     return workload.load(WORKLOADS / f"{service}.toml", service=service)
 
 
-@pytest.mark.parametrize("service", settings.SERVICES)
-class TestEach:
-    def test_has_as_many_items_as_a_verdict_on_quality_needs(self, service: str) -> None:
-        assert len(recipe(service).items) >= gates.load().method.min_items
+def squeezed(text: str) -> str:
+    return " ".join(text.split())
 
-    def test_a_perfect_answer_scores_one_and_an_echo_of_a_question_nothing(self, service: str) -> None:
-        """The gold is reachable; and where a question is asked, not by repeating it."""
-        for item in recipe(service).items:
-            gold = item.gold
-            perfect = {
-                "summary": " ".join(gold.get("keywords", ())),
-                "answer": " ".join(gold.get("phrases", ())),
-                "entities": gold.get("entities", ()),
-            }
-            assert quality.score(recipe(service).metric, perfect, gold) == 1.0, item.id
-            if "question" in item.body:
-                assert quality.score(recipe(service).metric, {"answer": item.body["question"]}, gold) == 0.0, item.id
+
+def perfect(item: workload.Item) -> dict[str, Any]:
+    """What a service would answer whose engine knew the gold."""
+    gold, text = item.gold, NONCE + str(item.body.get("text", ""))
+    entities = [{"text": e["text"], "type": e["type"]} for e in gold.get("entities", ())]
+    found = ground(text, json.dumps({"entities": entities}))
+    return {
+        "summary": gold.get("summary", ""),
+        "tags": gold.get("tags", []),
+        "answer": next(iter(gold.get("answers", ())), ""),
+        "retrieved": [{"text": p} for p in gold.get("passages", ())],
+        "entities": [{"text": m.text, "type": str(m.type), "start": m.start, "end": m.end} for m in found.mentions],
+    }
+
+
+@each_service
+class TestEach:
+    def test_has_sixty_items_with_gold_and_says_whose_they_are(self, service: str) -> None:
+        found = recipe(service)
+        assert sum(bool(item.gold) for item in found.items) >= LEAST_ITEMS
+        assert "Apache-2.0" in found.licence
+
+    def test_a_perfect_answer_scores_one_by_every_metric(self, service: str) -> None:
+        found = recipe(service)
+        for item in found.items:
+            names = (*found.metrics, *found.shown)
+            scores = quality.scores(names, perfect(item), item.gold, shift=len(NONCE))
+            low = {name: s for name, s in scores.items() if s < 1.0 - 1e-9}
+            assert not low or (item.id in NAMES_IN_NAMES and set(low) == {"span_f1"}), (item.id, scores)
+
+    def test_an_empty_answer_scores_nothing_where_something_is_wanted(self, service: str) -> None:
+        found = recipe(service)
+        for item in found.items:
+            wanted = 0.0 if item.gold.get("entities", True) else 1.0
+            for name, value in quality.scores(found.metrics, {}, item.gold).items():
+                assert value == wanted, (item.id, name)
+
+    def test_answers_are_capped_so_that_a_round_stays_short(self, service: str) -> None:
+        assert {item.body["max_tokens"] for item in recipe(service).items} <= {32, 128}
 
 
 class TestRag:
-    def test_every_answer_stands_in_the_sample_document_of_its_title(self) -> None:
-        texts = {d.title: d.text for d in sample.documents()}
+    def test_every_answer_stands_in_its_passage_and_the_passage_in_its_document(self) -> None:
+        texts = {d.title: squeezed(d.text) for d in sample.documents()}
         for item in recipe("rag").items:
-            assert quality.phrase_match(texts[item.gold["title"]], item.gold["phrases"]) == 1.0, item.id
+            assert all(p in texts[item.gold["title"]] for p in item.gold["passages"]), item.id
+            for text in (*item.gold["passages"], *item.gold["answers"]):
+                assert quality.phrase_match(text, item.gold["phrases"]) == 1.0, item.id
+
+    def test_an_echo_of_the_question_is_no_answer(self) -> None:
+        for item in recipe("rag").items:
+            assert quality.phrase_match(item.body["question"], item.gold["phrases"]) == 0.0, item.id
+
+    def test_the_number_of_a_citation_is_no_answer(self) -> None:
+        for item in recipe("rag").items:
+            assert quality.phrase_match("It is said so [1] and [2].", item.gold["phrases"]) == 0.0, item.id
 
     async def test_the_passage_is_found_with_a_nonce_before_the_question(self, tmp_path: Path) -> None:
-        """Retrieval is the same for both engines; a miss would only make the quality metric blind."""
+        """All are found, and nearly all come first: retrieval without any engine is that good."""
+        first = []
         async with SqliteDocuments(tmp_path / "rag.db") as documents:
             for document in sample.documents():
                 await documents.add(document.title, document.text, passages(document.text))
             for item in recipe("rag").items:
-                hits = await documents.search(f"[3f2a] {item.body['question']}", item.body["k"])
-                held = [h for h in hits if quality.phrase_match(h.text, item.gold["phrases"])]
-                assert item.gold["title"] in {h.title for h in held}, item.id
+                hits = await documents.search(NONCE + item.body["question"], item.body["k"])
+                answer = {"retrieved": [{"text": h.text} for h in hits]}
+                assert quality.score(QualityMetric.RETRIEVAL_RECALL, answer, item.gold) == 1.0, item.id
+                first.append(quality.score(QualityMetric.RETRIEVAL_NDCG, answer, item.gold))
+        assert sum(first) / len(first) > 0.98
 
 
 class TestNotes:
-    def test_keywords_stand_in_notes_of_sixty_to_a_hundred_and_twenty_words(self) -> None:
+    def test_facts_stand_in_the_note_and_in_the_reference(self) -> None:
         for item in recipe("notes").items:
-            assert quality.recall(item.body["text"], item.gold["keywords"]) == 1.0, item.id
-            assert 60 <= len(item.body["text"].split()) <= 120, item.id
+            for text in (item.body["text"], item.gold["summary"]):
+                assert quality.recall(text, item.gold["keywords"]) == 1.0, item.id
+
+    def test_a_reference_is_one_short_sentence_of_a_note_that_is_much_longer(self) -> None:
+        for item in recipe("notes").items:
+            assert 45 <= len(item.body["text"].split()) <= 120, item.id
+            assert len(item.gold["summary"].split()) <= 26, item.id
+
+    def test_losing_a_fifth_of_a_reference_costs_more_than_its_margin(self) -> None:
+        """The reason that `gates.toml` gives for the margin of chrF++."""
+        for item in recipe("notes").items:
+            words = item.gold["summary"].split()
+            cut = " ".join(words[: len(words) * 4 // 5])
+            assert quality.chrf(cut, item.gold["summary"]) < 0.9, item.id
 
 
 class TestNer:
-    def test_entities_stand_letter_by_letter_in_reports_of_thirty_to_sixty_words(self) -> None:
+    def test_names_are_such_as_the_service_can_give(self) -> None:
         for item in recipe("ner").items:
-            assert 30 <= len(item.body["text"].split()) <= 60, item.id
-            for entity in item.gold["entities"]:
-                assert entity["text"] in item.body["text"], item.id
-                assert entity["type"] in list(EntityType), item.id
-            assert len(item.gold["entities"]) <= MAX_ENTITIES, item.id
+            entities = item.gold["entities"]
+            assert len(item.body["text"].split()) <= 60, item.id
+            assert {e["type"] for e in entities} <= set(EntityType), item.id
+            assert all(len(e["text"]) <= MAX_SURFACE_CHARS for e in entities), item.id
+            assert len({e["text"] for e in entities}) <= MAX_ENTITIES, item.id
+
+    def test_the_hard_cases_are_there(self) -> None:
+        """No name at all, names that come back, punctuation inside a name, scripts beyond Latin."""
+        gold = {item.id: item.gold["entities"] for item in recipe("ner").items}
+        names = {key: [e["text"] for e in found] for key, found in gold.items()}
+        assert sum(not found for found in gold.values()) >= 4
+        assert sum(len(found) > len(set(found)) for found in names.values()) >= 4
+        assert sum(any(not c.isalnum() and c not in " -" for c in "".join(found)) for found in names.values()) >= 5
+        assert sum(not "".join(found).isascii() for found in names.values()) >= 15
+        assert sum(any(ord(c) > 0x36F for c in "".join(found)) for found in names.values()) >= 3

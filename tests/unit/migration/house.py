@@ -23,15 +23,22 @@ from services.migration.measure import Seams
 from services.settings import Settings, load
 
 TOKEN = "t0ken"
-RECIPE = """schema_version = 1
+HIT = {"text": "a passage"}
+RECIPE = """schema_version = 2
 service = "{service}"
 why = "a test"
+licence = "ours"
 path = "/v1/summarize"
 stream = {stream}
 concurrency = 1
 block = 2
 nonce_field = "text"
-metric = "keyword_recall"
+metrics = ["keyword_recall"]
+metrics_why = "a test"
+
+[arrivals]
+mode = "closed"
+why = "a test"
 """
 ITEM = """
 [[items]]
@@ -59,7 +66,7 @@ class House:
     home: Path
     service: str = "notes"
     stream: bool = False
-    items: int = 3
+    items: int = 20
     speed: dict[str, float] = field(default_factory=lambda: {"ollama": 1.0, "vllm": 0.3})
     vllm_fails: bool = False
     ollama_fails: bool = False
@@ -186,7 +193,7 @@ class House:
         """Headers at once, an empty token, a broken try that is restarted, then the answer."""
         part = self.speed[provider] / 4
         for event, data in (
-            ("retrieved", {"passages": 1}), ("token", {"text": ""}), ("token", {"text": "void"}), ("restart", {}),
+            ("retrieved", {"hits": [HIT]}), ("token", {"text": ""}), ("token", {"text": "void"}), ("restart", {}),
             ("token", {"text": "a word"}), ("done", {"outcome": "complete", "answer": "a word", **answer}),
         ):  # fmt: skip
             self.now_s += part if event in ("token", "done") else 0.0

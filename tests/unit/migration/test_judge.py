@@ -112,7 +112,8 @@ def test_ollama_unlike_itself_is_invalid() -> None:
 
 
 def test_speed_with_worse_answers_fails() -> None:
-    assert outcome(World(slower=0.5, rounds=12), candidate(lambda r: replace(r, quality=0.5))) is Outcome.FAIL
+    worse = candidate(lambda r: replace(r, quality={"keyword_recall": 0.5}))
+    assert outcome(World(slower=0.5, rounds=12), worse) is Outcome.FAIL
 
 
 def test_speed_with_misshapen_answers_fails() -> None:
@@ -163,8 +164,8 @@ def test_ollama_apart_from_itself_weakens_what_is_said_of_vllm() -> None:
 
 
 def test_a_file_of_older_rules_is_refused_by_its_version() -> None:
-    old = raw(World(rounds=2)).replace(b'"schema_version": 2', b'"schema_version": 1')
-    with pytest.raises(GateError, match=r"schema_version 1, this program reads 2.*measure anew"):
+    old = raw(World(rounds=2)).replace(b'"schema_version": 3', b'"schema_version": 2')
+    with pytest.raises(GateError, match=r"schema_version 2, this program reads 3.*measure anew"):
         records.parse(old, name="a.jsonl")
 
 
@@ -179,7 +180,7 @@ def test_too_few_rounds_are_inconclusive_and_say_how_many_are_missing() -> None:
 
 def test_too_few_items_leave_quality_open() -> None:
     verdict = judged(World(slower=0.5, rounds=12, items=12))
-    quality = verdict.metric("quality")
+    quality = verdict.metric("quality", "keyword_recall")
     assert quality is not None
     assert (quality.result, quality.note) == (Result.INCONCLUSIVE, "12 items; 20 are the least")
 

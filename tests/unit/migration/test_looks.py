@@ -83,10 +83,10 @@ class TestOneRound:
 
     def test_quality_lost_in_one_round_alone_does_not_fail_an_engine(self) -> None:
         def dull(record: Record) -> Record:
-            return replace(record, quality=0.0) if record.round < 2 else replace(record, quality=0.79)
+            return replace(record, quality={"keyword_recall": 0.0 if record.round < 2 else 0.79})
 
         verdict = judged(World(slower=0.5, rounds=20, items=20), candidate(dull))
-        quality = verdict.metric("quality")
+        quality = verdict.metric("quality", "keyword_recall")
         assert quality is not None
         assert (quality.result, quality.note[:4]) == (Result.INCONCLUSIVE, "fail")
 

@@ -40,7 +40,9 @@ def half_dead(record: Record) -> Record:
 
 
 def forgets(record: Record) -> Record:
-    return replace(record, quality=0.5) if record.item == "i03" and record.side is Side.CANDIDATE else record
+    if record.item == "i03" and record.side is Side.CANDIDATE:
+        return replace(record, quality={"keyword_recall": 0.5})
+    return record
 
 
 @functools.cache
@@ -165,7 +167,7 @@ def test_errors_and_fallbacks_are_counted_by_kind() -> None:
 
 def test_what_engines_answered_is_text_and_never_markup() -> None:
     """In the page escaped, in Markdown inside a longer fence, in JSON as it was."""
-    item = Changed(item=HOSTILE, ollama=1.0, vllm=0.0, pairs=1, answers=("plain", HOSTILE))
+    item = Changed(item=HOSTILE, metric="keyword_recall", ollama=1.0, vllm=0.0, pairs=1, answers=("plain", HOSTILE))
     report = replace(told("pass"), changed=(item,), scored=1)
     page = report_html.page(report)
     assert set(seen(page).tags) == set(seen(html("pass")).tags) | {"details", "summary", "pre", "div", "h3"}

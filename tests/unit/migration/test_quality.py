@@ -1,0 +1,154 @@
+"""How answers are scored: known values, what each score sees and lets pass, and nonsense that scores nothing."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+from services.migration import quality
+from services.migration.quality_names import GOLD, QualityMetric
+from tests.house.sources import ROOT
+
+TEXT = "Ida left Bergen for Oslo."
+GOLD_SPANS = [
+    {"text": "Ida", "type": "person", "start": 0, "end": 3},
+    {"text": "Bergen", "type": "place", "start": 9, "end": 15},
+]
+FULL: dict[str, Any] = {
+    "phrases": ["Bergen"], "answers": ["the Bergen"], "passages": ["Ida left Bergen"], "keywords": ["Bergen"],
+    "summary": "Ida left Bergen.", "tags": ["travel"], "entities": GOLD_SPANS,
+}  # fmt: skip
+
+
+def span(text: str, kind: str, start: int) -> dict[str, Any]:
+    return {"text": text, "type": kind, "start": start, "end": start + len(text)}
+
+
+def span_f1(*entities: dict[str, Any], shift: int = 0) -> float:
+    return quality.score(QualityMetric.SPAN_F1, {"entities": list(entities)}, FULL, shift=shift)
+
+
+class TestSpans:
+    def test_place_and_type_must_both_be_right(self) -> None:
+        ida = span("Ida", "person", 0)
+        assert span_f1(ida, span("Bergen", "place", 9)) == 1.0
+        assert span_f1(ida, span("Bergen", "organisation", 9)) == 0.5
+        assert span_f1(ida, span("Bergen for", "place", 9)) == 0.5
+        assert span_f1(ida) == pytest.approx(2 / 3)
+
+    def test_a_type_that_is_not_in_the_gold_is_wrong_and_not_passed_over(self) -> None:
+        """nervaluate drops what is not in its list of types; ours holds all that were seen."""
+        found = span_f1(span("Ida", "person", 0), span("Bergen", "place", 9), span("Oslo", "product", 20))
+        assert found == pytest.approx(4 / 5)
+
+    def test_the_nonce_before_the_text_moves_every_place(self) -> None:
+        moved = (span("Ida", "person", 7), span("Bergen", "place", 16))
+        assert (span_f1(*moved, shift=7), span_f1(*moved)) == (1.0, 0.0)
+
+    def test_nothing_found_where_nothing_is_named_is_a_success(self) -> None:
+        none = {"entities": []}
+        assert quality.score(QualityMetric.SPAN_F1, none, none) == 1.0
+        assert quality.score(QualityMetric.SPAN_F1, {"entities": [span("Ida", "person", 0)]}, none) == 0.0
+        assert span_f1() == 0.0
+
+    def test_entity_f1_looks_past_places_and_repeats(self) -> None:
+        found = {"entities": [span("ida", "PERSON", 4), span("Ida", "person", 0), span("Bergen", "place", 90)]}
+        assert quality.score(QualityMetric.ENTITY_F1, found, FULL) == 1.0
+
+
+class TestAnswers:
+    @pytest.mark.parametrize(
+        ("text", "gold", "value"),
+        [
+            ("The Denver Broncos", "Denver Broncos", 1.0),
+            ("Broncos.", "the Denver Broncos!", 2 / 3),
+            ("It was the Denver Broncos", "Denver Broncos", 2 / 3),
+            ("Panthers", "Denver Broncos", 0.0),
+            ("to to be", "to be", 0.8),
+        ],
+    )
+    def test_token_f1_is_that_of_squad(self, text: str, gold: str, value: float) -> None:
+        """Worked out by hand from evaluate-v1.1.py: case, punctuation and articles aside, tokens as a bag."""
+        assert quality.answer_f1(text, gold) == pytest.approx(value)
+
+    def test_the_best_of_several_gold_answers_counts(self) -> None:
+        gold = {"answers": ["rack 7", "Porto"]}
+        assert quality.score(QualityMetric.ANSWER_F1, {"answer": "Porto"}, gold) == 1.0
+
+    def test_a_phrase_is_found_as_whole_words_only(self) -> None:
+        assert quality.phrase_match("In 2024, at 15:00", ["15"]) == 1.0
+        assert quality.phrase_match("In 2015", ["15"]) == 0.0
+        assert quality.phrase_match("À MALMÖ!", ["malmo"]) == 1.0
+
+
+class TestRetrieval:
+    def ndcg(self, *texts: str) -> float:
+        hits = {"retrieved": [{"text": t} for t in texts]}
+        return quality.score(QualityMetric.RETRIEVAL_NDCG, hits, {"passages": ["gold one", "gold two"]})
+
+    def test_the_order_counts(self) -> None:
+        """1/log2(3) is what a second place is worth; both gold passages first are worth 1 + 1/log2(3)."""
+        best = 1 + 0.6309297535714575
+        assert self.ndcg("a gold  one", "and gold\ntwo") == pytest.approx(1.0)
+        assert self.ndcg("gold one") == pytest.approx(1 / best)
+        assert self.ndcg("other", "gold one") == pytest.approx(0.6309297535714575 / best)
+        assert self.ndcg("gold one", "gold one", "gold two") == pytest.approx((1 + 0.5) / best)
+        assert self.ndcg() == 0.0
+
+    def test_recall_asks_only_whether_it_is_there(self) -> None:
+        hits = {"retrieved": [{"text": "other"}, {"text": "gold two"}]}
+        gold = {"passages": ["gold one", "gold two"]}
+        assert quality.score(QualityMetric.RETRIEVAL_RECALL, hits, gold) == 0.5
+
+
+class TestSummaries:
+    def test_chrf_is_sacrebleus_plus_plus(self) -> None:
+        """The value that `sacrebleu --metrics chrf --chrf-word-order 2` prints for this pair, as a share."""
+        assert quality.chrf("the cat sat", "the cat sat on a mat") == pytest.approx(0.5511605, abs=1e-6)
+        assert quality.chrf("", "a cat") == 0.0
+
+    def test_tags_are_a_set_in_any_spelling(self) -> None:
+        gold = {"tags": ["cold store", "repair"]}
+        assert quality.score(QualityMetric.TAG_F1, {"tags": ["Repair", "Cold-Store", "repair"]}, gold) == 1.0
+        assert quality.score(QualityMetric.TAG_F1, {"tags": ["repair", "sea"]}, gold) == 0.5
+
+
+@pytest.mark.parametrize("metric", QualityMetric)
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {},
+        {"answer": None, "summary": 7, "entities": "none", "retrieved": {"hits": 1}, "tags": "travel"},
+        {"entities": [None, 3, {"text": []}], "retrieved": ["text", {"score": 1}], "tags": [{}]},
+        {"entities": [{"text": "x", "type": None, "start": "0", "end": None}], "retrieved": [{"text": None}]},
+    ],
+)
+def test_nonsense_scores_nothing_and_breaks_nothing(metric: QualityMetric, answer: dict[str, Any]) -> None:
+    assert quality.scores([metric], answer, FULL) == {str(metric): 0.0}
+
+
+def test_an_item_without_gold_has_no_scores() -> None:
+    assert quality.scores(list(QualityMetric), {"answer": "Bergen"}, {}) == {}
+
+
+def test_every_metric_names_its_gold() -> None:
+    assert set(GOLD) == set(QualityMetric)
+    assert set(GOLD.values()) == set(FULL)
+
+
+def test_the_contract_asks_for_text_or_for_names_of_the_text() -> None:
+    spans, words = [QualityMetric.SPAN_F1], [QualityMetric.ANSWER_MATCH]
+    assert quality.contract_ok(spans, {"entities": []})
+    assert not quality.contract_ok(spans, {"entities": [], "rejected": ["Atlantis"]})
+    assert not quality.contract_ok(spans, {"answer": "text"})
+    assert quality.contract_ok(words, {"answer": "text"})
+    assert not quality.contract_ok(words, {"answer": " "})
+
+
+def test_nobody_but_a_gate_pays_for_the_libraries() -> None:
+    loaded = "{'nervaluate', 'sacrebleu', 'ir_measures', 'pytrec_eval'} & set(sys.modules)"
+    said = f"import sys, services.cli, services.migration.judge; sys.exit(bool({loaded}))"
+    assert subprocess.run([sys.executable, "-c", said], cwd=ROOT, check=False).returncode == 0
