@@ -14,7 +14,8 @@ from rich.text import Text
 
 from services import cli_show as show
 from services import sample
-from services.cli_commands import Call, Result, examined, measured, migrated
+from services.cli_commands import Call, Result, measured, migrated
+from services.cli_doctor import examined
 from services.llm.rollout import Standing
 from services.migration import controller, report
 from services.migration.errors import EngineUnreachable

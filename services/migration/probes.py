@@ -14,7 +14,7 @@ from typing import Any
 from services.llm.mapping import ollama_arguments, openai_arguments
 from services.llm.types import ChatRequest, JSONSchema, Message, Role, Sampling
 from services.migration.engines import Engines, Reached
-from services.migration.findings import Finding, Level, compared
+from services.migration.findings import Finding, compared
 
 ODD_WORDS = ("zebra", "quagga")
 """A greeting never starts with these, so only a schema that is really kept brings them out."""
@@ -27,7 +27,7 @@ only slot busy for more than ten minutes, also after the caller had left; a doct
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Said:
-    """One engine's answer to a probe, in common words."""
+    """One engine's answer to a probe, in common words. `load_s` is Ollama's time to load; `calls` of functions, raw."""
 
     status: int
     text: str
@@ -35,6 +35,8 @@ class Said:
     output_tokens: int | None
     finish: str
     problem: str
+    calls: tuple[Mapping[str, Any], ...] = ()
+    load_s: float = 0.0
 
     @property
     def ok(self) -> bool:
@@ -46,12 +48,17 @@ def user(text: str) -> tuple[Message, ...]:
 
 
 def request(
-    found: Engines, messages: tuple[Message, ...], *, max_tokens: int, schema: JSONSchema | None = None
+    found: Engines,
+    messages: tuple[Message, ...],
+    *,
+    max_tokens: int,
+    schema: JSONSchema | None = None,
+    **sampling: Any,
 ) -> ChatRequest:
-    """A greedy request with every sampling field set, as the services send it."""
+    """A greedy request with every sampling field set, as the services send it; `sampling` changes some."""
     return ChatRequest(
-        service="doctor", alias=found.model.alias, messages=messages, sampling=Sampling(max_tokens=max_tokens),
-        deadline_s=found.limit_s, schema=schema,
+        service="doctor", alias=found.model.alias, messages=messages,
+        sampling=Sampling(max_tokens=max_tokens, **sampling), deadline_s=found.limit_s, schema=schema,
     )  # fmt: skip
 
 
@@ -62,37 +69,55 @@ async def both(found: Engines, asked: ChatRequest, *, names: Mapping[str, str] |
 
 
 async def ask_ollama(found: Engines, asked: ChatRequest, name: str) -> Said:
-    native = ollama_arguments(asked, replace(found.model, names={"ollama": name}))
-    body = {**{k: v for k, v in native.items() if v is not None}, "stream": False}
-    return _from_ollama(await found.ollama("/api/chat", body))
+    return _from_ollama(await found.ollama("/api/chat", ollama_body(found, asked, name)))
 
 
 async def ask_vllm(found: Engines, asked: ChatRequest, name: str) -> Said:
+    return from_openai(await found.vllm("/v1/chat/completions", vllm_body(found, asked, name)))
+
+
+def vllm_body(found: Engines, asked: ChatRequest, name: str) -> dict[str, Any]:
+    """What the openai SDK puts on the wire for our arguments."""
     arguments = openai_arguments(asked, replace(found.model, names={"vllm": name}))
     body = {**arguments, **arguments["extra_body"]}
     del body["extra_body"], body["extra_headers"]
-    return _from_vllm(await found.vllm("/v1/chat/completions", body))
+    return body
+
+
+def ollama_body(found: Engines, asked: ChatRequest, name: str) -> dict[str, Any]:
+    """What the ollama SDK puts on the wire for our arguments."""
+    native = ollama_arguments(asked, replace(found.model, names={"ollama": name}))
+    return {**{k: v for k, v in native.items() if v is not None}, "stream": False}
 
 
 def _from_ollama(got: Reached) -> Said:
     body = got.body
+    message = body.get("message") or {}
     return Said(
-        status=got.status, text=str((body.get("message") or {}).get("content") or ""),
+        status=got.status, text=str(message.get("content") or ""),
         prompt_tokens=body.get("prompt_eval_count"), output_tokens=body.get("eval_count"),
-        finish=str(body.get("done_reason") or ""), problem=str(body.get("error") or "")[:200],
+        finish=str(body.get("done_reason") or ""), problem=problem_of(got),
+        calls=tuple(message.get("tool_calls") or ()),
+        load_s=(body.get("load_duration") or 0) / 1e9,
     )  # fmt: skip
 
 
-def _from_vllm(got: Reached) -> Said:
-    choices = got.body.get("choices") or [{}]
-    usage = got.body.get("usage") or {}
-    error = got.body.get("error")
+def from_openai(got: Reached) -> Said:
+    """An answer of vLLM, or of Ollama's /v1."""
+    choice = (got.body.get("choices") or [{}])[0]
+    usage, message = got.body.get("usage") or {}, choice.get("message") or {}
     return Said(
-        status=got.status, text=str((choices[0].get("message") or {}).get("content") or ""),
+        status=got.status, text=str(message.get("content") or ""),
         prompt_tokens=usage.get("prompt_tokens"), output_tokens=usage.get("completion_tokens"),
-        finish=str(choices[0].get("finish_reason") or ""),
-        problem=str(error.get("message") if isinstance(error, dict) else error or "")[:200],
+        finish=str(choice.get("finish_reason") or ""), problem=problem_of(got),
+        calls=tuple(message.get("tool_calls") or ()),
     )  # fmt: skip
+
+
+def problem_of(got: Reached) -> str:
+    """What an engine says about a request that it refused: each has another form (`reference/engines.md`, row 46)."""
+    error = got.body.get("error") or got.body.get("detail")
+    return str(error.get("message") if isinstance(error, dict) else error or "")[:200]
 
 
 async def generates(found: Engines) -> Finding:
@@ -100,10 +125,10 @@ async def generates(found: Engines) -> Finding:
     said = await both(found, request(found, user("Say hello."), max_tokens=8))
     silent = [n for n, s in zip(("Ollama", "vLLM"), said, strict=True) if not s.ok or not s.output_tokens]
     fail = f"{' and '.join(silent)} gave no token; look into its log, then `cutover up`" if silent else ""
-    return compared("generates", *(_shown(s) for s in said), fail=fail)
+    return compared("generates", *(shown(s) for s in said), fail=fail)
 
 
-def _shown(said: Said) -> str:
+def shown(said: Said) -> str:
     return f"{said.output_tokens} tokens, {said.finish}" if said.ok else f"HTTP {said.status}: {said.problem}"
 
 
@@ -116,7 +141,7 @@ async def keeps_limit(found: Engines) -> Finding:
         if over
         else ""
     )
-    return compared("max_tokens honoured", *(_shown(s) for s in said), fail=fail)
+    return compared("max_tokens honoured", *(shown(s) for s in said), fail=fail)
 
 
 async def keeps_schema(found: Engines) -> Finding:
@@ -127,16 +152,16 @@ async def keeps_schema(found: Engines) -> Finding:
     }  # fmt: skip
     asked = request(found, user("Greet me with one word, as JSON with the key word."), max_tokens=32, schema=schema)
     said = await both(found, asked)
-    loose = [n for n, s in zip(("Ollama", "vLLM"), said, strict=True) if not _kept(s)]
+    loose = [n for n, s in zip(("Ollama", "vLLM"), said, strict=True) if not keeps_odd_word(s)]
     fail = (
         f"{' and '.join(loose)} did not keep the schema; services that need JSON must stay where they are"
         if loose
         else ""
     )
-    return compared("schema kept", *(s.text.strip()[:60] or _shown(s) for s in said), fail=fail)
+    return compared("schema kept", *(s.text.strip()[:60] or shown(s) for s in said), fail=fail)
 
 
-def _kept(said: Said) -> bool:
+def keeps_odd_word(said: Said) -> bool:
     try:
         return said.ok and json.loads(said.text).get("word") in ODD_WORDS
     except (ValueError, AttributeError):
@@ -151,6 +176,9 @@ async def refuses_long(found: Engines) -> Finding:
         return compared(
             "over-long prompt", NOT_ASKED, "took it", fail="vLLM took it whole; lower the registry's context"
         )
+    if vllm.status != 400:
+        step = "vLLM must refuse it with 400, which the client answers without asking another engine; look into its log"
+        return compared("over-long prompt", NOT_ASKED, shown(vllm), fail=step)
     warn = "Ollama cuts what does not fit and says nothing; our client never sends it such a prompt, others do"
     return compared("over-long prompt", NOT_ASKED, f"refused, HTTP {vllm.status}", warn=warn)
 
@@ -166,31 +194,24 @@ async def refuses_unknown_model(found: Engines) -> Finding:
 
 async def repeats(found: Engines) -> Finding:
     """The same greedy request three times. A flip is told, not failed: ties in the logits break either way."""
-    asked = request(found, user("Name three colours."), max_tokens=16)
+    asked = request(found, user("Name three colours."), max_tokens=8)
     texts = [tuple(s.text for s in await both(found, asked)) for _ in range(3)]
     flips = [len({pair[i] for pair in texts}) for i in (0, 1)]
-    shown = [f"{n} different of 3" if n > 1 else "3 equal" for n in flips]
-    return compared("greedy repeats", *shown)
+    ollama, vllm = (f"{n} different of 3" if n > 1 else "3 equal" for n in flips)
+    margin = await _margin(found, asked)
+    told = f"; first token ahead of the second by {margin:.3f} in logprob" if margin is not None else ""
+    return compared("greedy repeats", ollama, vllm + told)
 
 
-def sampling(found: Engines) -> Finding:
-    """Every sampling field must be in what we send: the engines' defaults differ three ways."""
-    asked = request(found, user("-"), max_tokens=1)
-    options = ollama_arguments(asked, found.model)["options"]
-    arguments = openai_arguments(asked, found.model)
-    body: dict[str, Any] = {**arguments, **arguments["extra_body"]}
-    shared = {"temperature", "top_p", "top_k", "min_p", "presence_penalty", "frequency_penalty", "seed"}
-    missing = {
-        "ollama": sorted((shared | {"num_predict", "num_ctx", "repeat_penalty"}) - options.keys()),
-        "vllm": sorted((shared | {"max_tokens", "repetition_penalty"}) - body.keys()),
-    }
-    fail = (
-        "the client does not send every sampling field; mend services/llm/mapping.py" if any(missing.values()) else ""
-    )
-    shown = [f"missing {', '.join(m)}" if m else "all fields sent" for m in missing.values()]
-    return Finding(
-        check="sampling complete", level=Level.FAIL if fail else Level.PASS, ollama=shown[0], vllm=shown[1], next=fail
-    )
+async def _margin(found: Engines, asked: ChatRequest) -> float | None:
+    """How far vLLM's best first token is ahead of the next; near 0 the two are a tie that any change can turn."""
+    body = {**vllm_body(found, asked, found.model.names["vllm"]), "max_tokens": 1, "logprobs": True, "top_logprobs": 2}
+    choice = ((await found.vllm("/v1/chat/completions", body)).body.get("choices") or [{}])[0]
+    try:
+        first, second = (float(t["logprob"]) for t in choice["logprobs"]["content"][0]["top_logprobs"])
+    except (KeyError, IndexError, TypeError, ValueError):
+        return None
+    return first - second
 
 
 BEHAVIOUR = (generates, keeps_limit, keeps_schema, refuses_unknown_model, repeats, refuses_long)

@@ -21,6 +21,7 @@ from services.llm.rollout import FILE_NAME, Rollout, parse
 from services.llm.routing import route
 from services.migration.measure import Seams
 from services.settings import Settings, load
+from tests.unit.migration import fake_pair
 
 TOKEN = "t0ken"
 HIT = {"text": "a passage"}
@@ -113,51 +114,24 @@ class House:
         where = {8511: "ollama", 8500: "vllm"}.get(request.url.port or 0, "service")
         if where in self.refused or (where == "service" and self.service_down):
             raise httpx2.ConnectError("refused")
-        body = json.loads(request.content or b"{}")
+        body = _json(request.content)
         key = f"{where} {request.url.path}"
-        self.asked.append((key, body))
-        if key in self.answers:
+        self.asked.append((key, body or {}))
+        if key in self.answers and body is not None:
             return self.answers[key](body)
         return getattr(self, f"_{where}")(request, body)
 
-    def _ollama(self, request: httpx2.Request, body: dict[str, Any]) -> httpx2.Response:
-        name = "smollm2-135m:latest"
-        match request.url.path:
-            case "/api/version":
-                return _ok({"version": "0.9.3"})
-            case "/api/tags":
-                return _ok({"models": [{"name": name, "digest": "d1"}]})
-            case "/api/ps":
-                return _ok({"models": [{"name": name}]})
-            case "/api/show":
-                return _ok({"parameters": "num_ctx    4096\n", "details": {"quantization_level": "F16"}})
-            case _:
-                return self._generated(body, name, limit=body["options"]["num_predict"], native=True)
+    def _ollama(self, request: httpx2.Request, body: dict[str, Any] | None) -> httpx2.Response:
+        return fake_pair.answered("ollama", request.url.path, body, "")
 
-    def _vllm(self, request: httpx2.Request, body: dict[str, Any]) -> httpx2.Response:
-        name = "smollm2-135m"
-        match request.url.path:
-            case "/version":
-                return _ok({"version": "0.32.0"})
-            case "/v1/models":
-                return _ok({"data": [{"id": name, "root": str(self.home / "weights"), "max_model_len": 4096}]})
-            case _:
-                return self._generated(body, name, limit=body["max_tokens"], native=False)
+    def _vllm(self, request: httpx2.Request, body: dict[str, Any] | None) -> httpx2.Response:
+        return fake_pair.answered("vllm", request.url.path, body, str(self.home / "weights"))
 
-    def _generated(self, body: dict[str, Any], name: str, *, limit: int, native: bool) -> httpx2.Response:
-        if body["model"] != name:
-            return httpx2.Response(404, json={"error": "not found"})
-        words = sum(len(m["content"].split()) + 4 for m in body["messages"])
-        if words > 4096 and not native:
-            return httpx2.Response(400, json={"error": {"message": "too long", "code": 400}})
-        schema = body.get("format") or (body.get("response_format") or {}).get("json_schema", {}).get("schema")
-        text = '{"word": "zebra"}' if schema else "hello word"
-        made = min(limit, 7)
-        if native:
-            return _ok({"message": {"content": text}, "prompt_eval_count": min(words, 4096), "eval_count": made,
-                        "done_reason": "length"})  # fmt: skip
-        usage = {"prompt_tokens": words, "completion_tokens": made}
-        return _ok({"choices": [{"message": {"content": text}, "finish_reason": "length"}], "usage": usage})
+    def generated(self, body: dict[str, Any], *, native: bool) -> httpx2.Response:
+        """What a healthy engine would say, for a test that changes some of it."""
+        name = "ollama" if native else "vllm"
+        path = "/api/chat" if native else "/v1/chat/completions"
+        return fake_pair.answered(name, path, body, str(self.home / "weights"))
 
     def _service(self, request: httpx2.Request, body: dict[str, Any]) -> httpx2.Response:
         if request.url.path == "/metrics":
@@ -219,6 +193,14 @@ class House:
     def _rollout(self) -> Rollout:
         path = self.state / FILE_NAME
         return parse(path.read_text(), where=str(path)) if path.exists() else Rollout()
+
+
+def _json(content: bytes) -> dict[str, Any] | None:
+    """The body of a request; None where it is no JSON."""
+    try:
+        return dict(json.loads(content or b"{}"))
+    except ValueError:
+        return None
 
 
 def _ok(body: dict[str, Any]) -> httpx2.Response:

@@ -1,0 +1,77 @@
+"""`cutover doctor`: compares the two engines for one service, and shows what differs with the next step."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+from pathlib import Path
+
+from rich.console import RenderableType
+from rich.text import Text
+
+from services import cli_show as show
+from services.cli_commands import Call, Result, recipe
+from services.migration import doctor, findings
+from services.migration.doctor import Wanted
+from services.migration.doctor_wire import Overrides
+from services.migration.findings import Finding, Level
+from services.stack import local
+
+
+def options(verb: argparse.ArgumentParser) -> None:
+    """What `cutover doctor` takes beside the service."""
+    verb.add_argument("--from", dest="recorded", metavar="FILE", help="recorded requests, one JSON object a line")
+    verb.add_argument(
+        "--waivers", metavar="FILE", help="accepted differences (default: waivers.toml in the state folder)"
+    )
+    verb.add_argument(
+        "--engines-only", action="store_true", help="leave the service out; nothing is kept for a migration"
+    )
+    for engine in ("ollama", "vllm"):
+        verb.add_argument(f"--{engine}-url", type=_url, metavar="URL", help=f"another {engine}")
+        verb.add_argument(f"--{engine}-model", metavar="NAME", help=f"the model's name on that {engine}")
+    verb.add_argument("--embed-url", type=_url, metavar="URL", help="a vLLM that embeds")
+
+
+def _url(text: str) -> str:
+    plain = text.strip().rstrip("/").removesuffix("/v1")
+    if not plain.startswith(("http://", "https://")):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a URL; write it like http://127.0.0.1:8000")
+    return plain
+
+
+def examine(call: Call) -> Result:
+    """The findings; exit code 1 where one forbids a move."""
+    asked = call.arguments
+    overrides = Overrides(
+        ollama_url=asked.ollama_url or "", vllm_url=asked.vllm_url or "", embed_url=asked.embed_url or "",
+        ollama_model=asked.ollama_model or "", vllm_model=asked.vllm_model or "",
+    )  # fmt: skip
+    wanted = Wanted(
+        recorded=Path(asked.recorded) if asked.recorded else None,
+        waivers=Path(asked.waivers) if asked.waivers else None,
+        engines_only=asked.engines_only, overrides=overrides,
+    )  # fmt: skip
+    found = examined(call, asked.service, wanted=wanted)
+    rows = [findings.document(f) for f in found]
+    shown: list[RenderableType] = [show.findings_table(rows)]
+    shown += [Text(f"{f.check}: waived until {f.waived_until} by {f.waived_by}: {f.waived}") for f in found if f.waived]
+    return Result(document={"findings": rows}, shown=shown, code=1 if findings.failed(found) else 0)
+
+
+def examined(call: Call, service: str, *, wanted: Wanted = doctor.USUAL) -> list[Finding]:
+    """The doctor's findings about one service, shown as they come."""
+    step = f"doctor {service}"
+    call.display.begin(step)
+    token = local.admin_token(call.settings)
+    found = asyncio.run(
+        doctor.doctor(
+            call.settings, service, recipe(service), token.value if token else "",
+            wanted=wanted, on_check=lambda c: call.display.note(step, c),
+        )
+    )  # fmt: skip
+    levels = [f.level for f in found]
+    counted = ", ".join(f"{levels.count(level)} {level}" for level in Level)
+    waived = sum(bool(f.waived) for f in found)
+    call.display.end(step, counted + (f", {waived} of them waived" if waived else ""))
+    return found
