@@ -1,13 +1,10 @@
-"""What is kept of each request beside Locust's table: who answered, and on request every raw number as a JSON line."""
+"""What is kept of each request beside Locust's table: every number of it, and who answered how often."""
 
 from __future__ import annotations
 
-import json
-import os
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
-from pathlib import Path
+from dataclasses import dataclass, field
 from typing import Any
 
 NOBODY = "(nobody)"
@@ -15,7 +12,11 @@ NOBODY = "(nobody)"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
-    """One request. `problem` is None when it succeeded; times in milliseconds from the moment it was sent."""
+    """One request. `problem` is None when it succeeded.
+
+    Times in milliseconds from the moment it was due: in a closed loop that is when it was sent, in an open one when the
+    schedule said so; `lag_ms` is what lies between. `round` and `position` are None outside of rounds.
+    """
 
     at: float
     service: str
@@ -27,6 +28,13 @@ class Record:
     duration_ms: float
     ttft_ms: float | None = None
     tpot_ms: float | None = None
+    first_chunk_ms: float | None = None
+    last_token_ms: float | None = None
+    last_chunk_ms: float | None = None
+    lag_ms: float = 0.0
+    round: int | None = None
+    position: int | None = None
+    worker: int = 0
     restarts: int = 0
     outcome: str | None = None
     llm: Mapping[str, Any] = field(default_factory=dict)
@@ -71,13 +79,3 @@ class Tally:
             n = [self._counts[service, provider, kind] for kind in ("answers", "fallbacks", "failures")]
             table.append(f"{service:10}{provider:14}{n[0]:>9}{n[1]:>11}{n[2]:>10}")
         return table
-
-
-def append(path: Path, record: Record) -> None:
-    """Add one line to a raw file, in one write, so that several workers can share the file."""
-    line = json.dumps(asdict(record), separators=(",", ":")) + "\n"
-    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
-    try:
-        os.write(descriptor, line.encode())
-    finally:
-        os.close(descriptor)

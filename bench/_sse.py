@@ -27,11 +27,15 @@ class Event:
 class Stream:
     """One stream, read to its end. Times in milliseconds on the caller's clock; void tokens are not in them.
 
+    `first_chunk_ms` and `last_chunk_ms` are there for an engine's own stream, whose chunks need not hold a token.
+
     `problem` is None when the stream ended in a whole answer, which `answer` then is.
     """
 
     first_token_ms: float | None = None
     last_token_ms: float | None = None
+    first_chunk_ms: float | None = None
+    last_chunk_ms: float | None = None
     end_ms: float = 0.0
     restarts: int = 0
     answer: Mapping[str, Any] = field(default_factory=dict)
@@ -104,6 +108,36 @@ def read(readline: Callable[[], bytes], elapsed_ms: Callable[[], float]) -> Stre
         restarts=restarts,
         answer=end.data,
         problem=_problem(end, has_token=first is not None),
+    )
+
+
+def read_chunks(readline: Callable[[], bytes], elapsed_ms: Callable[[], float]) -> Stream:
+    """Read one answer of an engine in the OpenAI wire. A chunk counts for its token, its first one may have none."""
+    first_token = last_token = first_chunk = last_chunk = None
+    usage: Mapping[str, Any] = {}
+    is_done = False
+    while line := readline():
+        data = line.decode("utf-8").strip().removeprefix("data:").strip()
+        if not data or data.startswith(":"):
+            continue
+        now = elapsed_ms()
+        if data == "[DONE]":
+            is_done = True
+            continue
+        chunk = _object(data)
+        if chunk.get("choices"):
+            last_chunk, first_chunk = now, now if first_chunk is None else first_chunk
+            if chunk["choices"][0]["delta"].get("content"):
+                last_token, first_token = now, now if first_token is None else first_token
+        usage = chunk.get("usage") or usage
+    return Stream(
+        first_token_ms=first_token,
+        last_token_ms=last_token,
+        first_chunk_ms=first_chunk,
+        last_chunk_ms=last_chunk,
+        end_ms=elapsed_ms(),
+        answer={"llm": {"provider": "engine", "usage": dict(usage)}},
+        problem=None if is_done and first_token is not None else CUT,
     )
 
 

@@ -13,7 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -146,6 +146,43 @@ class Run:
 Locust = Callable[..., Run]
 
 
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
+
+
+def clean_environment(service: FakeService) -> dict[str, str]:
+    """Without the developer's own settings, each service's URL being the fake's."""
+    urls = {f"{s}_URL": service.url for s in ("RAG", "NOTES", "NER")}
+    ours = (*urls, "ADMIN_TOKEN", "CUTOVER_HOME")
+    return {k: v for k, v in os.environ.items() if not k.startswith("LOCUST_") and k not in ours} | urls
+
+
+def _statistics(out: str) -> list[dict[str, Any]]:
+    """Every process of a run prints an array; the workers' are empty and the master's is the last."""
+    found: list[dict[str, Any]] = []
+    while out.lstrip().startswith("["):
+        found, end = json.JSONDecoder().raw_decode(out.lstrip())
+        out = out.lstrip()[end:]
+    return found
+
+
+@pytest.fixture
+def worker(service: FakeService) -> Callable[..., AbstractContextManager[None]]:
+    """A Locust worker beside the test's own Locust."""
+
+    @contextmanager
+    def start(*arguments: str, env: dict[str, str]) -> Iterator[None]:
+        command = [sys.executable, "-m", "locust", "--headless", "--worker", *arguments]
+        with subprocess.Popen(
+            command, cwd=ROOT, env=clean_environment(service) | env, stderr=subprocess.DEVNULL
+        ) as process:
+            yield
+            process.terminate()
+
+    return start
+
+
 @pytest.fixture
 def locust(service: FakeService, tmp_path: Path) -> Locust:
     """Runs the real Locust headless, each service's URL being the fake's, and stops it once there are enough records.
@@ -153,9 +190,6 @@ def locust(service: FakeService, tmp_path: Path) -> Locust:
     `enough` looks at the records so far, so that a test waits for what it needs and not for a time. A Locust that ends
     by itself (because it refuses to start) is not waited for.
     """
-    urls = {f"{s}_URL": service.url for s in ("RAG", "NOTES", "NER")}
-    ours = (*urls, "ADMIN_TOKEN", "CUTOVER_HOME")
-    clean = {k: v for k, v in os.environ.items() if not k.startswith("LOCUST_") and k not in ours}
     raw, shown = tmp_path / "raw.jsonl", tmp_path / "shown.txt"
 
     def records() -> list[dict[str, Any]]:
@@ -167,11 +201,17 @@ def locust(service: FakeService, tmp_path: Path) -> Locust:
         cwd: Path = ROOT,
         env: dict[str, str] | None = None,
     ) -> Run:
-        command = [sys.executable, "-m", "locust", "--headless", "--json", "--raw", str(raw), *arguments]
+        raw_to = () if "--raw" in arguments else ("--raw", str(raw))
+        command = [sys.executable, "-m", "locust", "--headless", "--json", *raw_to, *arguments]
         with (
             shown.open("w") as err,
             subprocess.Popen(
-                command, cwd=cwd, env=clean | urls | (env or {}), stdout=subprocess.PIPE, stderr=err, text=True
+                command,
+                cwd=cwd,
+                env=clean_environment(service) | (env or {}),
+                stdout=subprocess.PIPE,
+                stderr=err,
+                text=True,
             ) as process,
         ):
             until = time.monotonic() + 60
@@ -181,7 +221,7 @@ def locust(service: FakeService, tmp_path: Path) -> Locust:
             out, _ = process.communicate(timeout=30)
         return Run(
             code=process.returncode,
-            stats=json.loads(out) if out.startswith("[") else [],
+            stats=_statistics(out),
             shown=shown.read_text(),
             records=records(),
         )
