@@ -26,8 +26,9 @@ RECORDED = "/v1/summarize"
 
 def create() -> FastAPI:
     """The app of this environment. Raises `SettingsError` that lists every problem."""
-    logs.to_stderr()
-    return build(load(os.environ))
+    settings = load(os.environ)
+    logs.install(settings)
+    return build(settings)
 
 
 def build(settings: Settings, *, client: Client | None = None, store: Notebook | None = None) -> FastAPI:

@@ -8,6 +8,7 @@ from typing import Annotated
 from fastapi import Depends, Header, Request
 
 from services.llm.routing import OLLAMA, VLLM
+from services.llm.tracing import parse
 from services.llm.types import ChatRequest, JSONSchema, Message, Priority, Rescue, Sampling
 from services.web.auth import holds_token
 from services.web.problems import Problem
@@ -26,6 +27,7 @@ class Wishes:
     first: str | None
     deadline_s: float
     priority: Priority = Priority.INTERACTIVE
+    traceparent: str = ""
 
     def chat(
         self,
@@ -50,6 +52,7 @@ class Wishes:
             rescue=rescue,
             priority=self.priority,
             request_id=self.request_id,
+            traceparent=self.traceparent,
         )
 
 
@@ -67,6 +70,9 @@ def wishes(
     x_priority: Annotated[
         str | None, Header(description="`batch` lets `interactive` requests, the default, go first.")
     ] = None,
+    traceparent: Annotated[
+        str | None, Header(description="W3C trace context; what the engine does is told to be part of that trace.")
+    ] = None,
 ) -> Wishes:
     """Dependency of every endpoint that asks a model."""
     own_id = request_id(request)
@@ -76,10 +82,16 @@ def wishes(
         first=_arm(request, x_llm_first),
         deadline_s=_deadline_s(x_deadline_s, room(request).limits.deadline_s),
         priority=_priority(x_priority),
+        traceparent=_traceparent(traceparent),
     )
 
 
 Asking = Annotated[Wishes, Depends(wishes)]
+
+
+def _traceparent(offered: str | None) -> str:
+    """As it came where it is one; W3C has a broken one ignored, not refused."""
+    return offered if offered and parse(offered) else ""
 
 
 def _arm(request: Request, wanted: str | None) -> str | None:

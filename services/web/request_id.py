@@ -9,6 +9,8 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from services.web.logs import REQUEST_ID
+
 HEADER = "X-Request-Id"
 _SANE = re.compile(r"[A-Za-z0-9._:-]{1,64}")
 
@@ -36,7 +38,9 @@ class RequestId:
                 MutableHeaders(scope=message)[HEADER] = chosen
             await send(message)
 
+        before = REQUEST_ID.set(chosen)
         await self._app(scope, receive, send_with_id)
+        REQUEST_ID.reset(before)  # not after an error: the server logs that next, in this same task
 
 
 def _choose(offered: str) -> str:
