@@ -38,6 +38,13 @@ def _seconds(text: str) -> int:
     return int(text)
 
 
+def missing(arguments: argparse.Namespace) -> str | None:
+    """What the arguments lack, for a usage error."""
+    if arguments.sweep or arguments.raw:
+        return "--memory measures alone; run --sweep and --from by themselves"
+    return None
+
+
 def memory(call: Call) -> Result:
     """Load both engines in turn, and show and keep what they took."""
     service = call.arguments.service

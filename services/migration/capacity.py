@@ -96,7 +96,12 @@ async def _ollama(found: Engines, told: Mapping[str, str]) -> Capacity:
 
 
 def _named(listed: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    return next((m for m in listed.get("models") or () if m.get("name") == name), {})
+    return next((m for m in _objects(listed.get("models")) if m.get("name") == name), {})
+
+
+def _objects(found: object) -> list[Mapping[str, Any]]:
+    """The objects of a list; an engine may answer anything."""
+    return [one for one in found if isinstance(one, Mapping)] if isinstance(found, list) else []
 
 
 def ollama(
@@ -114,7 +119,7 @@ def ollama(
     dtype = _cache_type(told)
     if not dtype:
         notes.append("the type of its KV cache cannot be seen")
-    geometry, element = gguf(shown.get("model_info") or {}), ELEMENT_BYTES.get(dtype)
+    geometry, element = gguf(shown.get("model_info")), ELEMENT_BYTES.get(dtype)
     if geometry is None:
         notes.append("the formula does not fit: /api/show lacks layers, KV heads or head size")
     token_bytes = geometry.token_bytes(element) if geometry and element else None
@@ -140,15 +145,18 @@ def _num_ctx(shown: Mapping[str, Any]) -> int | None:
     return None
 
 
-def gguf(info: Mapping[str, Any]) -> Geometry | None:
+def gguf(info: object) -> Geometry | None:
     """Of the metadata that Ollama shows. None for what is not plain attention."""
+    if not isinstance(info, Mapping):
+        return None
     arch = str(info.get("general.architecture") or "")
     found = {k.removeprefix(f"{arch}."): v for k, v in info.items()}
     heads, layers = found.get("attention.head_count_kv"), _whole(found.get("block_count"))
     wide, count = _whole(found.get("embedding_length")), _whole(found.get("attention.head_count"))
     key = _whole(found.get("attention.key_length")) or (wide // count if wide and count else None)
     value = _whole(found.get("attention.value_length")) or key
-    summed = sum(heads) if isinstance(heads, list) else heads * layers if isinstance(heads, int) and layers else None
+    each = heads if isinstance(heads, list) else [heads] * (layers or 0)
+    summed = sum(each) if all(type(n) is int for n in each) else None
     plain = not any(key in found for key in ("attention.sliding_window", "attention.kv_lora_rank", "ssm.state_size"))
     return Geometry(heads=summed, key=key, value=value) if plain and summed and key and value else None
 
@@ -156,7 +164,7 @@ def gguf(info: Mapping[str, Any]) -> Geometry | None:
 async def _vllm(found: Engines, told: Mapping[str, str]) -> Capacity:
     listed = (await found.vllm("/v1/models")).body
     served: Mapping[str, Any] = next(
-        (m for m in listed.get("data") or () if m.get("id") == found.model.names["vllm"]), {}
+        (m for m in _objects(listed.get("data")) if m.get("id") == found.model.names["vllm"]), {}
     )
     headers = {"Authorization": f"Bearer {found.vllm_key}"} if found.vllm_key else {}
     try:

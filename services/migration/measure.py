@@ -12,10 +12,11 @@ from pathlib import Path
 
 import httpx2
 
-from services.migration import engines, gates, looks, records, schedule, workload
+from services.migration import engines, gates, looks, memory_gate, records, schedule, workload
 from services.migration.asking import Asker
 from services.migration.errors import GateError
 from services.migration.judge import judge
+from services.migration.memory import Sampler
 from services.migration.records import Engine, Plan, Run
 from services.migration.rollout import gate_lock, write_aside
 from services.migration.rounds import Driver, OnRound, RawFile
@@ -41,12 +42,13 @@ def _connect() -> httpx2.AsyncClient:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seams:
-    """What a run takes from the world: HTTP, two clocks, the machine's load."""
+    """What a run takes from the world: HTTP, two clocks, the machine's load, the engines' memory if it is sampled."""
 
     connect: Callable[[], httpx2.AsyncClient] = field(default=_connect)
     clock: Callable[[], float] = field(default=time.monotonic)
     now: Callable[[], datetime] = field(default=lambda: datetime.now(UTC))
     load: Callable[[], float] = field(default=lambda: os.getloadavg()[0])
+    sampler: Sampler | None = None
 
 
 WORLD = Seams()
@@ -76,18 +78,23 @@ async def _gate(
     settings: Settings, found: Workload, token: str, *, rounds: int, seed: int, on_progress: OnRound, seams: Seams
 ) -> Verdict:
     async with seams.connect() as client:
-        described = await engines.describe(engines.engines(settings, found.service, client))
+        pair = engines.engines(settings, found.service, client)
+        described = await engines.describe(pair)
         plan = _plan(found, described, rounds=rounds, seed=seed, now=seams.now())
         plan = replace(plan, attempt=_attempt(settings.state_dir, plan))
         raw, run = _begun(settings.state_dir, plan)
         driver = _driver(settings, run.plan if run else plan, raw, client, found, token, seams)
-        await driver.warm_up()
-        if run is None:
-            raw.append([plan])
-        else:
-            on_progress(run.done, rounds, "goes on with a run that was stopped")
-        verdict = await _looked(driver, run, on_progress)
-    save(settings.state_dir, verdict)
+        async with memory_gate.beside(seams.sampler) as beside:
+            await driver.warm_up()
+            if run is None:
+                raw.append([plan])
+            else:
+                on_progress(run.done, rounds, "goes on with a run that was stopped")
+            beside.rounds_begin()
+            verdict = await _looked(driver, run, on_progress)
+        save(settings.state_dir, verdict)
+        if told := await beside.keep(settings.state_dir, pair, read(raw.path)):
+            on_progress(rounds, rounds, told)
     return verdict
 
 

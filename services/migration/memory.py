@@ -10,6 +10,9 @@ from dataclasses import dataclass, field
 from statistics import median
 from typing import Protocol
 
+IDLE, NEITHER = "", "neither"
+"""No load yet; and load in nobody's turn, such as warm-up, which counts for the peak alone."""
+
 PERIOD_S = 1.0
 THOROUGH_EVERY = 10
 """A plain look costs under a millisecond; a thorough one holds a vLLM of 3 GB back for up to 0.04 s (docs/MEMORY.md).
@@ -65,7 +68,7 @@ class Taken:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seen:
-    """A reading, and the engine that was under load: None for both in turn, empty for none."""
+    """A reading, and the engine that was under load: None for both in turn, else `IDLE` or `NEITHER`."""
 
     reading: Reading
     loaded: str | None
@@ -78,7 +81,7 @@ class Watch:
     sampler: Sampler
     thorough_every: int = THOROUGH_EVERY
     clock: Callable[[], float] = time.perf_counter
-    loaded: str | None = ""
+    loaded: str | None = IDLE
     seen: list[Seen] = field(default_factory=list)
     cost_s: dict[bool, list[float]] = field(default_factory=lambda: {False: [], True: []})
     told: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
@@ -136,7 +139,7 @@ async def watching(
 def taken(found: Sequence[Seen]) -> Taken:
     """One quantity of one engine from its samples, in the order they were read."""
     latest = found[-1].reading
-    idle = [s.reading for s in found if s.loaded == ""]
+    idle = [s.reading for s in found if s.loaded == IDLE]
     load = [s.reading for s in found if s.loaded is None or s.loaded == latest.engine]
     known = _known(s.reading for s in found)
     return Taken(

@@ -95,7 +95,7 @@ async def _turns(asker: Asker, watch: Watch, turns: Turns, on_progress: OnRound)
     """Warm each engine up by one request, then turn about; only an engine's own turns count as its load."""
     asked, each = Asked(), turns.seconds / (turns.rounds * len(SIDES))
     items = itertools.cycle(item.id for item in asker.workload.items)
-    watch.loaded = "neither"  # no longer idle, and not yet a turn: warm-up counts for the peak alone
+    watch.loaded = memory.NEITHER
     for side in SIDES:
         try:
             reply = await asker.ask(next(items), side, "0 ")
@@ -107,7 +107,7 @@ async def _turns(asker: Asker, watch: Watch, turns: Turns, on_progress: OnRound)
             watch.loaded = side.value
             await _turn(asker, items, side, asked, each, turns.in_flight)
         on_progress(number + 1, turns.rounds, ", ".join(f"{n} answers of {e}" for e, n in asked.requests.items()))
-    watch.loaded = "neither"
+    watch.loaded = memory.NEITHER
     return asked
 
 
