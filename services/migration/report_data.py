@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from services.migration import doctor, gates, ledger, measure, report_runs
+from services.migration import doctor, gates, ledger, measure, memory_document, report_runs
 from services.migration.errors import GateError
 from services.migration.findings import Finding
 from services.migration.ledger import Entry
+from services.migration.memory_document import Memory
 from services.migration.records import Run
 from services.migration.report_runs import Changed, Curve, Ended, Level, RoundRow
 from services.migration.verdict import Outcome, Verdict
@@ -57,6 +58,7 @@ class Report:
     canary: tuple[Canary, ...] = ()
     findings: tuple[Finding, ...] = ()
     entries: tuple[Entry, ...] = ()
+    memory: Memory | None = None
 
 
 def collect(state_dir: Path, service: str) -> Report:
@@ -69,20 +71,21 @@ def collect(state_dir: Path, service: str) -> Report:
         runs=report_runs.alike(run, folder) if run else (), e_limit=_e_limit(),
         findings=doctor.saved(state_dir, service),
         entries=ledger.history(state_dir / ledger.FILE_NAME, service),
+        memory=memory_document.saved(state_dir, service),
     )  # fmt: skip
 
 
 def build(
     service: str, verdict: Verdict | None, run: Run | None, *, raw_dir: Path, missing: str = "",
     runs: Sequence[Run] = (), findings: Sequence[Finding] = (), entries: Sequence[Entry] = (),
-    e_limit: float | None = None,
+    e_limit: float | None = None, memory: Memory | None = None,
 ) -> Report:  # fmt: skip
     """The report of a verdict and the run behind it; pure."""
     return Report(
         service=service,
         headline=HEADLINES[verdict.outcome] if verdict else f"There is no verdict yet. {_measure(service)}",
         recompute=f"cutover gate {service} --from {raw_dir / verdict.raw.records}" if verdict else "",
-        missing=missing, verdict=verdict, findings=tuple(findings), entries=tuple(entries),
+        missing=missing, verdict=verdict, findings=tuple(findings), entries=tuple(entries), memory=memory,
         canary=_canary(entries, e_limit),
         rounds=report_runs.rounds(run) if run else (), curves=report_runs.curves(run) if run else (),
         ended=report_runs.ended(run) if run else (), scored=len(report_runs.scored(run)) if run else 0,

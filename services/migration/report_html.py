@@ -10,6 +10,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from services.migration import report_figures as figures
+from services.migration import report_memory
 from services.migration import report_tables as tables
 from services.migration.report_data import Report
 from services.migration.report_forest import forest
@@ -47,6 +48,8 @@ def _context(report: Report) -> dict[str, Any]:
         "curves": [_inline(p) for p in figures.curves(report.curves)],
         "levels": [_inline(p) for p in figures.levels(report.levels)],
         "canary": _inline(figures.canary(report.canary)),
+        "memory": report_memory.tables(report.memory) if report.memory else (),
+        "memory_says": report_memory.sentences(report.memory) if report.memory else (),
         "tables": tables,
         "shown": side_by_side(report),
         "none_changed": none_changed(report),

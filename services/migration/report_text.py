@@ -6,7 +6,7 @@ import json
 import re
 from dataclasses import asdict
 
-from services.migration import ledger
+from services.migration import ledger, memory_document, report_memory
 from services.migration import report_tables as tables
 from services.migration.findings import document
 from services.migration.report_data import Report
@@ -33,6 +33,7 @@ def as_json(report: Report) -> str:
         "quality": {"scored": report.scored, "changed": [asdict(c) for c in report.changed]},
         "canary": [asdict(c) for c in report.canary],
         "findings": [document(f) for f in report.findings],
+        "memory": memory_document.document(report.memory) if report.memory else None,
         "ledger": [ledger.document(e) for e in report.entries],
     }
     return json.dumps(body, indent=2) + "\n"
@@ -42,6 +43,9 @@ def markdown(report: Report) -> str:
     """The whole report, for reading where it lies."""
     parts = [f"# {report.service}: Ollama to vLLM"]
     parts += _verdict(report, report.verdict) if report.verdict else [report.headline]
+    if report.memory:
+        parts += ["## Memory", *map(_table, report_memory.tables(report.memory))]
+        parts.append("\n".join(f"- {_inline(line)}" for line in report_memory.sentences(report.memory)))
     if report.canary:
         parts += ["## The canary's evidence", _table(tables.canary(report))]
     found, moves = tables.findings(report), tables.moves(report)
