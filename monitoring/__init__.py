@@ -1,0 +1,1 @@
+"""Prometheus, Alertmanager and Grafana as files, and what generates the boards among them."""
