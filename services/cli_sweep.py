@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
 from rich.box import SIMPLE_HEAD
@@ -17,17 +15,15 @@ from rich.text import Text
 
 from services.cli_commands import Call, Result, recipe, rounds_on
 from services.migration import sweep, sweep_run
+from services.migration import sweep_words as words
 from services.migration.errors import GateError
-from services.migration.report_words import number
 from services.migration.rollout import gate_lock
-from services.migration.sweep import Curve, Estimate, Level, Sweep
-from services.migration.sweep_pays import Pays
+from services.migration.sweep import Sweep
 from services.migration.sweep_run import Place, Wish
 from services.stack.trial import Trial, trials
 
 USERS, PARALLEL = (1, 2, 4, 8, 16), (1, 2, 4)
 ROUNDS, BLOCK_S = 3, 10.0
-MIB = 2**20
 
 
 def options(verb: argparse.ArgumentParser) -> None:
@@ -130,75 +126,29 @@ def _result(call: Call, raw: Path, *, save: bool) -> Result:
 
 def shown(found: Sweep, raw: Path) -> Sequence[RenderableType]:
     """The table, what it means, and on what machine it was measured."""
-    said = [pays_line(found.throughput), pays_line(found.wait), *map(knee_line, found.curves)]
-    said += [line for curve in found.curves if (line := memory_line(curve))]
     return [
-        Text(f"{found.service} by users, {found.rounds} rounds, 95 % one-sided bounds", style="bold"),
+        Text(
+            f"{found.service} by users, {found.rounds} rounds, bounds one-sided at 95 %, * marks a knee", style="bold"
+        ),
         table(found),
-        *map(Text, said),
+        *map(Text, words.said(found)),
         *(Text(f"note: {note}", style="yellow") for note in found.notes),
-        Text(f"load {found.load_low:.2f} to {found.load_high:.2f} on {os.cpu_count()} cores; {_versions(found)}"),
+        Text(words.measured_on(found)),
         Text(f"again: cutover bench {found.service} --from {raw}"),
     ]
 
 
 def table(found: Sweep) -> Table:
-    """A row for each contender and level, bounds under their value; * marks the knee."""
+    """A row for each contender and level, bounds under their value."""
     made = Table(header_style="bold", box=SIMPLE_HEAD, pad_edge=False)
     made.padding = (0, 1, 0, 0)
-    first = ["first\ntoken, s", "its slow-\nest 5 %"] if found.stream else []
-    heads = [
-        "engine",
-        "users",
-        "answers\na second",
-        "tokens\na second",
-        *first,
-        "whole\nanswer, s",
-        "its slow-\nest 5 %",
-    ]
-    for column in (*heads, "failed"):
-        made.add_column(column, justify="left" if column == "engine" else "right", no_wrap=True)
+    made.add_column("engine", no_wrap=True)
+    for head in ("users", *words.heads(found), "failed"):
+        made.add_column(head, justify="right")
     for curve in found.curves:
         for level in curve.levels:
-            made.add_row(*_row(found, curve, level))
+            mark = "*" if curve.knee.users == level.users else " "
+            cells = words.cells(found, curve, level.users, apart="\n")
+            made.add_row(curve.name, f"{level.users}{mark}", *cells, f"{level.failed}/{level.requests}")
         made.add_section()
     return made
-
-
-def _row(found: Sweep, curve: Curve, level: Level) -> list[str]:
-    mark = " *" if curve.knee.users == level.users else ""
-    first = [_bounded(level.ttft_p50), _bounded(level.ttft_p95)] if found.stream else []
-    values = [_bounded(e) for e in (level.requests_per_s, level.tokens_per_s)]
-    answer = [_bounded(e) for e in (level.e2e_p50, level.e2e_p95)]
-    return [curve.name, f"{level.users}{mark}", *values, *first, *answer, f"{level.failed}/{level.requests}"]
-
-
-def _bounded(found: Estimate) -> str:
-    if found.value is None:
-        return "-"
-    if found.low is None or found.high is None:
-        return number(found.value)
-    return f"{number(found.value)}\n{number(found.low)}–{number(found.high)}"
-
-
-def pays_line(found: Pays) -> str:
-    if found.users is None:
-        return f"{found.quantity}: vLLM's lead is {found.why}"
-    return f"{found.quantity}: vLLM is better from {found.users} users on ({found.why})"
-
-
-def knee_line(curve: Curve) -> str:
-    knee = curve.knee
-    between = f" (could be {knee.low} to {knee.high})" if knee.low != knee.high else ""
-    return f"knee of {curve.name}: {knee.users or 'none'}{between}: {knee.why}"
-
-
-def memory_line(curve: Curve) -> str:
-    if curve.steady_bytes is None or curve.peak_bytes is None:
-        return ""
-    return f"memory of {curve.name}: {curve.steady_bytes / MIB:.0f} MiB steady, {curve.peak_bytes / MIB:.0f} MiB peak"
-
-
-def _versions(found: Sweep) -> str:
-    kinds: Mapping[str, Any] = {f"{c.engine} {c.version}, {c.model}, {c.quantization}": None for c in found.curves}
-    return "; ".join(kinds)

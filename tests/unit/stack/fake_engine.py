@@ -11,9 +11,18 @@ from typing import Any
 ANSWERS: dict[str, dict[str, Any]] = {
     "/version": {"version": "0.fake"},
     "/api/version": {"version": "0.fake"},
-    "/v1/chat/completions": {"usage": {"completion_tokens": 1}},
-    "/api/chat": {"eval_count": 1},
+    "/v1/chat/completions": {
+        "id": "1", "object": "chat.completion", "created": 0, "model": "smollm2-135m",
+        "choices": [{"index": 0, "finish_reason": "length", "message": {"role": "assistant", "content": "Hi"}}],
+        "usage": {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2},
+    },
+    "/api/chat": {
+        "model": "smollm2-135m:latest", "message": {"role": "assistant", "content": "Hi"}, "done": True,
+        "done_reason": "length", "prompt_eval_count": 1, "eval_count": 1,
+    },
     "/api/create": {"status": "success"},
+    "/api/ps": {"models": [{"name": "smollm2-135m:latest", "size": 300 * 2**20, "size_vram": 0}]},
+    "/api/tags": {"models": [{"name": "smollm2-135m:latest", "size": 100 * 2**20}]},
 }
 
 
