@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from services import cli_memory, cli_sweep
+from services import cli_bench_agree, cli_memory, cli_sweep
 from services.cli_commands import Call, Result
 
 
@@ -12,6 +12,7 @@ def options(verb: argparse.ArgumentParser) -> None:
     """The options of every measurement."""
     cli_sweep.options(verb)
     cli_memory.options(verb)
+    cli_bench_agree.options(verb)
 
 
 def missing(arguments: argparse.Namespace) -> str | None:
@@ -20,8 +21,10 @@ def missing(arguments: argparse.Namespace) -> str | None:
         return "bench needs a SERVICE"
     if arguments.memory:
         return cli_memory.missing(arguments)
+    if arguments.agree:
+        return cli_bench_agree.missing(arguments)
     if bool(arguments.sweep) == bool(arguments.raw):
-        return "bench needs --sweep, or --from RAW"
+        return "bench needs --sweep, --memory, --agree, or --from RAW"
     return cli_sweep.missing(arguments)
 
 
@@ -29,4 +32,6 @@ def bench(call: Call) -> Result:
     """The measurement that was asked for."""
     if call.arguments.memory:
         return cli_memory.memory(call)
+    if call.arguments.agree:
+        return cli_bench_agree.agree(call)
     return cli_sweep.computed(call) if call.arguments.raw else cli_sweep.measured(call)

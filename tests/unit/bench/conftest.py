@@ -42,6 +42,7 @@ class FakeService:
 
     script: list[str] = field(default_factory=lambda: ["whole"])
     bodies: list[dict[str, Any]] = field(default_factory=list)
+    first_token_s: Callable[[], float] = lambda: FIRST_TOKEN_S
     url: str = ""
 
     def __post_init__(self) -> None:
@@ -71,7 +72,7 @@ class FakeService:
         await _event(send, "retrieved", {"hits": []})
         await _body(send, b": a keep-alive is not a token\n\n")
         await _event(send, "token", {"text": ""})
-        await asyncio.sleep(FIRST_TOKEN_S)
+        await asyncio.sleep(self.first_token_s())
         if kind == "restart":
             await _event(send, "token", {"text": "void "})
             await asyncio.sleep(FIRST_TOKEN_S)
