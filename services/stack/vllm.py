@@ -51,6 +51,7 @@ def _options(job: Job, model: Model, folder: Path, install: Install) -> list[str
     options = ["--model", str(folder), "--served-model-name", model.names["vllm"], "--host", "127.0.0.1"]
     options += ["--port", str(job.settings.vllm_port), "--max-model-len", str(model.context)]
     options += ["--chat-template", str(weights.template(model, "jinja")), "--generation-config", "vllm"]
+    options += ["--enable-request-id-headers"]  # so that errors, which have no id of their own, can be found as well
     options += ["--enforce-eager"]  # ready in a third of the time, most of the speed (reference/containers.md)
     return [*options, "--dtype", "float32"] if install.is_ours else options
 

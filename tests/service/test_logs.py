@@ -14,8 +14,9 @@ from services.llm.routing import OLLAMA
 from services.notes import app as notes_app
 from services.settings import Settings, load
 from services.web import logs
+from services.web.request_id import RequestId
 from tests.fakes.engine import FakeEngine, Fault, serving
-from tests.service.scripted import Desk, ScriptedClient, served
+from tests.service.scripted import ScriptedClient, served
 
 PLANTED = "Wanda Example, +49 170 1234567"
 KEYS = {"ADMIN_TOKEN": "admin-0123456789", "VLLM_API_KEY": 'key-"quoted"-98765', "ANTHROPIC_API_KEY": "paid-5555-4444"}
@@ -51,9 +52,7 @@ async def engines() -> AsyncIterator[dict[str, str]]:
         yield {"VLLM_URL": vllm_url, "OLLAMA_URL": ollama_url, "LLM_PROVIDER": "vllm"}
 
 
-def test_a_record_is_one_json_line_however_often_it_is_set_up(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_record_is_one_line_however_often_it_is_set_up(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Wide events keep their own fields; a message of words becomes an event of its first word."""
     logs.install(settings_of(tmp_path))
     logs.install(settings_of(tmp_path))
@@ -124,7 +123,7 @@ async def test_a_request_leaves_its_event_and_none_of_its_words(
 
 
 async def test_an_unforeseen_error_is_told_by_its_place_under_the_request_id(
-    tmp_path: Path, notes: Desk, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """An exception's text may quote anybody. uvicorn logs it after the request has left our middleware."""
     logs.install(settings_of(tmp_path))
@@ -132,8 +131,7 @@ async def test_an_unforeseen_error_is_told_by_its_place_under_the_request_id(
     async def broken(scope: Any, receive: Any, send: Any) -> None:
         raise KeyError(PLANTED)
 
-    app = logs_of_a_broken(broken)
-    await app("r-9")
+    await serve_and_log(broken, "r-9")
     (found,) = lines(capsys)
 
     assert found["request_id"] == "r-9"
@@ -142,18 +140,13 @@ async def test_an_unforeseen_error_is_told_by_its_place_under_the_request_id(
     assert "Wanda" not in json.dumps(found)
 
 
-def logs_of_a_broken(inner: Any) -> Any:
+async def serve_and_log(app: Any, request_id: str) -> None:
     """What a server does around our outermost middleware: it logs what comes out of it."""
-    from services.web.request_id import RequestId
-
-    async def call(request_id: str) -> None:
-        scope = {"type": "http", "headers": [(b"x-request-id", request_id.encode())]}
-        try:
-            await RequestId(inner)(scope, None, None)  # type: ignore[arg-type]
-        except KeyError:
-            logging.getLogger("uvicorn.error").exception("Exception in ASGI application")
-
-    return call
+    scope = {"type": "http", "headers": [(b"x-request-id", request_id.encode())]}
+    try:
+        await RequestId(app)(scope, None, None)  # type: ignore[arg-type]
+    except KeyError:
+        logging.getLogger("uvicorn.error").exception("Exception in ASGI application")
 
 
 async def test_log_prompts_is_loud(tmp_path: Path, engines: dict[str, str], capsys: pytest.CaptureFixture[str]) -> None:
