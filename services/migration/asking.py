@@ -133,7 +133,7 @@ def _error_of(data: Mapping[str, Any]) -> str:
 def _document(text: str) -> dict[str, Any] | None:
     try:
         found = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return found if isinstance(found, dict) else None
 

@@ -64,7 +64,7 @@ def _sse(stream: Stream) -> tuple[str, list[str]]:
 def _frame(line: str) -> Mapping[str, Any]:
     try:
         found = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}
 

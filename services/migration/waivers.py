@@ -26,6 +26,9 @@ FILE_NAME = "waivers.toml"
 LONGEST = timedelta(days=90)
 """A difference that is accepted for ever is not accepted, it is forgotten."""
 
+NEVER = ("generates", "answers readable", "service")
+"""Without these there was no examination: nothing is known, so nothing can be accepted."""
+
 NEEDED, ALLOWED = ("check", "reason", "who", "expires"), ("ollama", "vllm")
 
 
@@ -84,6 +87,8 @@ def _problems(table: object, today: date) -> list[str]:
     check = str(table.get("check", ""))
     if check and check_of(check) is None:
         found.append(f"there is no check {check!r}; docs/DOCTOR.md lists them")
+    if check in NEVER or check.startswith("waiver of "):
+        found.append(f"{check!r} cannot be waived: mend it")
     return found + _date_problems(table, today)
 
 

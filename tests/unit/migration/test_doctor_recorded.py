@@ -39,13 +39,13 @@ async def examine(house: House, text: str, **more: Any) -> dict[str, Finding]:
 
 def test_every_bad_line_is_named_with_its_number(tmp_path: Path) -> None:
     text = line(1) + "no json\n" + "\n" + "[1]\n" + line(1) + '{"id": "x"}\n' + '{"id": 5, "body": {"text": "a"}}\n'
-    told = "line 2: is not JSON; line 4: is not an object; line 5: .*before; line 6: `body`.*; line 7: `id`"
+    told = r"line 2: is not JSON; line 4: is not an object; line 5: .*before; line 6: `body`.*; line 7: `id`"
     with pytest.raises(WorkloadError, match=told):
         read(tmp_path, text)
 
 
 def test_many_bad_lines_are_counted(tmp_path: Path) -> None:
-    with pytest.raises(WorkloadError, match="line 20: .*; and 5 more"):
+    with pytest.raises(WorkloadError, match=r"line 20: .*; and 5 more"):
         read(tmp_path, "bad\n" * 25)
 
 

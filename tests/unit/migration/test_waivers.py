@@ -17,7 +17,8 @@ from tests.unit.migration.test_doctor import altered
 
 TODAY = date(2026, 11, 21)
 GOOD = {
-    "check": '"prompt tokens, several turns"', "reason": '"the template is newer"', "who": '"Ana"', "expires": "2026-12-24",
+    "check": '"prompt tokens, several turns"', "reason": '"the template is newer"', "who": '"Ana"',
+    "expires": "2026-12-24",
 }  # fmt: skip
 FAILS = compared("prompt tokens, several turns", "16", "37", fail="mend it")
 
@@ -75,6 +76,9 @@ def test_a_waiver_of_another_service_does_nothing(tmp_path: Path) -> None:
         (text(expires="2026-12-24T10:00:00"), "is not a date"),
         (text(expires=str(TODAY + timedelta(days=91))), "more than 90 days away; at most 2027-02-19"),
         (text(check='"prompt tokens, sevral turns"'), "there is no check 'prompt tokens, sevral turns'"),
+        (text(check='"service"'), "'service' cannot be waived"),
+        (text(check='"generates"'), "'generates' cannot be waived"),
+        (text(check='"waiver of versions"'), "cannot be waived"),
         (text(level='"pass"'), "unknown field 'level'"),
         (text(ollama="16"), "ollama is not a text"),
         (text(service="note"), "'note'.*is not a service; use rag, notes, ner"),
