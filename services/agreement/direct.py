@@ -38,6 +38,12 @@ class Target:
         }
 
 
+async def measured(target: Target) -> list[Marks]:
+    """A block over connections of its own, as the other clients open theirs. Raises `AgreementError`."""
+    async with httpx2.AsyncClient(trust_env=False) as client:
+        return await block(client, target)
+
+
 async def block(client: httpx2.AsyncClient, target: Target) -> list[Marks]:
     """Every prompt once. Raises `AgreementError` where one is not answered whole."""
     waiting, found = iter(target.prompts), []

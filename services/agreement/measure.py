@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
-import httpx2
-
 from services.agreement import direct, others
 from services.agreement.direct import Target
 from services.agreement.marks import Client, Marks
@@ -36,22 +34,18 @@ def measure(
     """
     before, generator = os.getloadavg()[0], random.Random(seed)
     blocks: dict[Client, list[list[Marks]]] = {client: [] for client in Client}
-    with others.vllm_client(vllm_python, env) as theirs, asyncio.Runner() as runner:
-        http = httpx2.AsyncClient(trust_env=False)
+    with others.vllm_client(vllm_python, env) as theirs:
         ask: Mapping[Client, Callable[[], list[Marks]]] = {
-            Client.ASYNCIO: lambda: runner.run(direct.block(http, target)),
-            Client.AGAIN: lambda: runner.run(direct.block(http, target)),
+            Client.ASYNCIO: lambda: asyncio.run(direct.measured(target)),
+            Client.AGAIN: lambda: asyncio.run(direct.measured(target)),
             Client.LOCUST: lambda: others.locust_block(target, env),
             Client.VLLM: lambda: theirs.block(target),
         }
-        try:
-            for client in (Client.ASYNCIO, Client.VLLM):  # Locust warms up by itself
-                ask[client]()
-            for number in range(rounds):
-                for client in generator.sample(list(Client), len(Client)):
-                    blocks[client].append(ask[client]())
-                on_round(number + 1, rounds)
-        finally:
-            runner.run(http.aclose())
+        for client in (Client.ASYNCIO, Client.VLLM):  # Locust warms up by itself
+            ask[client]()
+        for number in range(rounds):
+            for client in generator.sample(list(Client), len(Client)):
+                blocks[client].append(ask[client]())
+            on_round(number + 1, rounds)
         versions = {"vllm": theirs.version} | {name: metadata.version(name) for name in ("httpx2", "locust")}
     return Measured(blocks=blocks, versions=versions, load=(before, os.getloadavg()[0]))
