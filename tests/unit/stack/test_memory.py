@@ -92,9 +92,7 @@ def test_processes_that_are_gone_are_unknown_and_not_0(read: Callable[[str, Tree
     assert "no living process" in reading.unknown
 
 
-def test_a_process_that_may_not_be_read_makes_the_sum_unknown(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_process_that_may_not_be_read_makes_the_sum_unknown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A sum without it would be too small. The folder stands in for /proc, because root may read everything."""
     (tmp_path / "7").mkdir()
     (tmp_path / "7/smaps_rollup").mkdir()
@@ -247,7 +245,13 @@ CGROUP_1 = {"usage": 900, "stats": {"total_inactive_file": 300, "inactive_file":
 
 @pytest.mark.parametrize(
     ("stats", "bytes_in_use"),
-    [(CGROUP_2, 700), (CGROUP_1, 600), ({"usage": 9, "stats": {"inactive_file": 10}}, 9), ({"usage": 9}, 9), ({}, None)],
+    [
+        (CGROUP_2, 700),
+        (CGROUP_1, 600),
+        ({"usage": 9, "stats": {"inactive_file": 10}}, 9),
+        ({"usage": 9}, 9),
+        ({}, None),
+    ],
 )
 def test_a_container_s_memory_is_counted_as_docker_stats_counts_it(
     stats: dict[str, Any], bytes_in_use: int | None
