@@ -101,3 +101,27 @@ class TestTally:
             ["rag", "vllm", "2", "0", "0"],
         ]
         assert workers[0].lines() == []
+
+
+class TestEngineStream:
+    """An engine's own stream: frames are not tokens, and usage counts them."""
+
+    def read(self, bench: Bench, *frames: str) -> Any:
+        ticks = itertools.count(10, 10)
+        body = "".join(f"data: {frame}\n\n" for frame in frames).encode()
+        return bench("_sse").read_chunks(io.BytesIO(body).readline, lambda: float(next(ticks)))
+
+    def chunk(self, **delta: str) -> str:
+        return json.dumps({"choices": [{"delta": delta}]})
+
+    def test_the_role_and_the_last_frame_are_chunks_and_no_tokens(self, bench: Bench) -> None:
+        words = [self.chunk(content="a"), self.chunk(content="b")]
+        usage = json.dumps({"choices": [], "usage": {"completion_tokens": 9}})
+        got = self.read(bench, self.chunk(role="assistant", content=""), *words, self.chunk(), usage, "[DONE]")
+        assert (got.first_chunk_ms, got.first_token_ms, got.last_token_ms, got.last_chunk_ms) == (10, 20, 30, 40)
+        assert (got.time_per_token_ms(), got.problem) == (pytest.approx(10 / 8), None)
+
+    @pytest.mark.parametrize("frames", [[], ["[DONE]"]])
+    def test_a_stream_without_a_token_or_without_an_end_is_a_problem(self, bench: Bench, frames: list[str]) -> None:
+        assert self.read(bench, *frames).problem == "stream ended without a terminal event"
+        assert self.read(bench, self.chunk(content="a")).problem == "stream ended without a terminal event"
