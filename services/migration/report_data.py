@@ -6,13 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from services.migration import doctor, gates, ledger, measure, memory_document, report_runs
+from services.migration import doctor, gates, ledger, measure, memory_document, report_runs, sweep
 from services.migration.errors import GateError
 from services.migration.findings import Finding
 from services.migration.ledger import Entry
 from services.migration.memory_document import Memory
 from services.migration.records import Run
 from services.migration.report_runs import Changed, Curve, Ended, Level, RoundRow
+from services.migration.sweep import Sweep
 from services.migration.verdict import Outcome, Verdict
 
 HEADLINES = {
@@ -58,6 +59,7 @@ class Report:
     canary: tuple[Canary, ...] = ()
     findings: tuple[Finding, ...] = ()
     entries: tuple[Entry, ...] = ()
+    sweep: Sweep | None = None
     memory: Memory | None = None
 
 
@@ -70,7 +72,7 @@ def collect(state_dir: Path, service: str) -> Report:
         service, verdict, run, missing=missing, raw_dir=folder,
         runs=report_runs.alike(run, folder) if run else (), e_limit=_e_limit(),
         findings=doctor.saved(state_dir, service),
-        entries=ledger.history(state_dir / ledger.FILE_NAME, service),
+        entries=ledger.history(state_dir / ledger.FILE_NAME, service), swept=sweep.saved(state_dir, service),
         memory=memory_document.saved(state_dir, service),
     )  # fmt: skip
 
@@ -78,14 +80,14 @@ def collect(state_dir: Path, service: str) -> Report:
 def build(
     service: str, verdict: Verdict | None, run: Run | None, *, raw_dir: Path, missing: str = "",
     runs: Sequence[Run] = (), findings: Sequence[Finding] = (), entries: Sequence[Entry] = (),
-    e_limit: float | None = None, memory: Memory | None = None,
+    e_limit: float | None = None, memory: Memory | None = None, swept: Sweep | None = None,
 ) -> Report:  # fmt: skip
     """The report of a verdict and the run behind it; pure."""
     return Report(
         service=service,
         headline=HEADLINES[verdict.outcome] if verdict else f"There is no verdict yet. {_measure(service)}",
         recompute=f"cutover gate {service} --from {raw_dir / verdict.raw.records}" if verdict else "",
-        missing=missing, verdict=verdict, findings=tuple(findings), entries=tuple(entries), memory=memory,
+        sweep=swept, missing=missing, verdict=verdict, findings=tuple(findings), entries=tuple(entries), memory=memory,
         canary=_canary(entries, e_limit),
         rounds=report_runs.rounds(run) if run else (), curves=report_runs.curves(run) if run else (),
         ended=report_runs.ended(run) if run else (), scored=len(report_runs.scored(run)) if run else 0,

@@ -10,7 +10,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from services.migration import report_figures as figures
-from services.migration import report_memory
+from services.migration import report_memory, report_sweep_table, sweep_words
+from services.migration import report_sweep as swept
 from services.migration import report_tables as tables
 from services.migration.report_data import Report
 from services.migration.report_forest import forest
@@ -50,6 +51,11 @@ def _context(report: Report) -> dict[str, Any]:
         "canary": _inline(figures.canary(report.canary)),
         "memory": report_memory.tables(report.memory) if report.memory else (),
         "memory_says": report_memory.sentences(report.memory) if report.memory else (),
+        "sweep": report.sweep,
+        "sweep_plots": [_inline(p) for p in swept.figures(report.sweep)],
+        "sweep_keys": swept.keys(report.sweep),
+        "sweep_table": report_sweep_table.table(report.sweep) if report.sweep else None,
+        "sweep_words": sweep_words,
         "tables": tables,
         "shown": side_by_side(report),
         "none_changed": none_changed(report),

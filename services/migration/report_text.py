@@ -6,13 +6,14 @@ import json
 import re
 from dataclasses import asdict
 
-from services.migration import ledger, memory_document, report_memory
+from services.migration import ledger, memory_document, report_memory, report_sweep_table, sweep, sweep_words
 from services.migration import report_tables as tables
 from services.migration.findings import document
 from services.migration.report_data import Report
 from services.migration.report_runs import Changed
 from services.migration.report_tables import Table
 from services.migration.report_words import advice, plain
+from services.migration.sweep import Sweep
 from services.migration.verdict import Outcome, Verdict, to_json
 
 BROKEN = "The experiment was broken: these numbers are shown to find out why, and prove nothing."
@@ -32,6 +33,7 @@ def as_json(report: Report) -> str:
         **parts,
         "quality": {"scored": report.scored, "changed": [asdict(c) for c in report.changed]},
         "canary": [asdict(c) for c in report.canary],
+        "sweep": sweep.document(report.sweep) if report.sweep else None,
         "findings": [document(f) for f in report.findings],
         "memory": memory_document.document(report.memory) if report.memory else None,
         "ledger": [ledger.document(e) for e in report.entries],
@@ -48,6 +50,7 @@ def markdown(report: Report) -> str:
         parts.append("\n".join(f"- {_inline(line)}" for line in report_memory.sentences(report.memory)))
     if report.canary:
         parts += ["## The canary's evidence", _table(tables.canary(report))]
+    parts += _sweep(report.sweep) if report.sweep else []
     found, moves = tables.findings(report), tables.moves(report)
     parts += ["## Doctor", _table(found) if found else "The doctor has not looked yet."]
     parts += ["## Ledger", _table(moves) if moves else "The service was never moved."]
@@ -98,6 +101,12 @@ def side_by_side(report: Report) -> list[Changed]:
     """The changed items whose answers are shown, each once, by the score that fell most."""
     once = {c.item: c for c in reversed(report.changed) if c.answers}
     return [c for c in report.changed if once.get(c.item) is c][:SHOWN]
+
+
+def _sweep(found: Sweep) -> list[str]:
+    said = (*sweep_words.said(found), *found.notes, sweep_words.measured_on(found))
+    lines = "\n".join(f"- {_inline(line)}" for line in said)
+    return ["## By number of users", lines, _table(report_sweep_table.table(found))]
 
 
 def none_changed(report: Report) -> str:
