@@ -17,6 +17,9 @@ EMBEDDING_SERVICES = ("rag",)
 """Services that search by vectors."""
 
 MOST_CHUNKS = 200
+ENOUGH_ALONE = 4
+"""Texts that show dimension and length where there is nothing to compare with; more would only cost time."""
+
 ENOUGH = 0.99
 """The 5th percentile of paired cosines that makes two backends one space (`reference/engines.md`, row 40)."""
 
@@ -35,12 +38,13 @@ async def embeddings(found: Wire, service: str, chunks: Sequence[str]) -> list[F
             compared("embedding space", said, said, warn="name an embedding model in models.toml, or embed nothing")
         ]
     entry = next((m for m in entries if "vllm" in m.names), entries[0])
-    texts = [c for c in chunks if c.strip()][:MOST_CHUNKS]
-    ollama = await found.ollama("/api/embed", {"model": entry.names["ollama"], "input": texts, "truncate": False})
     name = entry.names.get("vllm", found.model.names["vllm"])
+    texts = [c for c in chunks if c.strip()][:MOST_CHUNKS]
     vllm = await found.embeddings({"model": name, "input": texts})
+    texts = texts if vllm.ok else texts[:ENOUGH_ALONE]
+    ollama = await found.ollama("/api/embed", {"model": entry.names["ollama"], "input": texts, "truncate": False})
     space = _space(entry, _rows(ollama.body.get("embeddings")), _openai_rows(vllm), len(texts), (ollama, vllm))
-    return [space, await _long(found, entry, name, vllm_serves=vllm.ok)]
+    return [space, await _long(found, entry, name)] if vllm.ok else [space]
 
 
 def _openai_rows(reached: Reached) -> list[list[float]]:
@@ -114,14 +118,14 @@ def percentile_5(values: Sequence[float]) -> float:
     return sorted(values)[int(len(values) * 0.05)]
 
 
-async def _long(found: Wire, entry: Model, name: str, *, vllm_serves: bool) -> Finding:
-    """A long text with Ollama's default, which is to cut."""
+async def _long(found: Wire, entry: Model, name: str) -> Finding:
+    """A long text, with Ollama's default, which is to cut. Only asked where embeddings could move."""
     body: Mapping[str, Any] = {"model": entry.names["ollama"], "input": [LONG]}
     reached = await found.ollama("/api/embed", body)
     counted = reached.body.get("prompt_eval_count")
     ollama = f"HTTP {reached.status}, {counted} tokens of a text of about 600 words"
-    vllm = await found.embeddings({"model": name, "input": [LONG]}) if vllm_serves else None
-    told = "not asked: it embeds nothing" if vllm is None else f"HTTP {vllm.status} {problem_of(vllm)[:60]}".strip()
+    vllm = await found.embeddings({"model": name, "input": [LONG]})
     cut = isinstance(counted, int) and counted < 600
     warn = "Ollama cut it in silence: chunk by tokens, and send truncate=false" if cut and reached.ok else ""
+    told = f"HTTP {vllm.status} {problem_of(vllm)[:60]}".strip()
     return compared("embedding of long texts", ollama, told, warn=warn)

@@ -80,7 +80,7 @@ async def fields(found: Wire) -> Finding:
 
 async def _fate(found: Wire, engine: str, name: str) -> str:
     """`swallows`, `honours` or `refuses`."""
-    said, choices = await _v1(found, engine, FOREIGN[name], max_tokens=4)
+    said, choices = await _v1(found, engine, FOREIGN[name], max_tokens=2)
     if not said.ok:
         return "refuses" if 400 <= said.status < 500 else "fails on"
     took = {

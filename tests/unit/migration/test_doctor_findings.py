@@ -212,3 +212,16 @@ async def test_only_a_service_that_searches_by_vectors_is_asked_for_them(house: 
     other = House(home=house.home, service="rag")
     found = await room.doctor(other.settings, "rag", other.recipe, TOKEN, seams=other.seams)
     assert "embedding space" in {f.check for f in found}
+
+
+async def test_embeddings_of_both_engines_are_compared_pair_by_pair(house: House) -> None:
+    """Where vLLM embeds too, every chunk is sent to both, and a long text as well."""
+    other = House(home=house.home, service="rag")
+    other.answers["vllm /v1/embeddings"] = lambda body: httpx2.Response(
+        200, json={"data": [{"embedding": [0.0, 1.0, *[0.0] * 574]} for _ in body["input"]]}
+    )
+    found = await room.doctor(other.settings, "rag", other.recipe, TOKEN, seams=other.seams)
+    told = {f.check: f for f in found}
+    assert told["embedding space"].level is Level.FAIL
+    assert f"paired cosine p5 0.0000 on {other.items} texts" in told["embedding space"].vllm
+    assert told["embedding of long texts"].level is Level.PASS
