@@ -71,7 +71,10 @@ def parser() -> argparse.ArgumentParser:
     run.add_argument("--svg", metavar="FILE", help="save the final table as a picture")
     verb("up", "start engines and services and leave them running")
     verb("down", "stop exactly what `up` or `run` started")
-    verb("status", "where each service stands and which engines answer")
+    status = verb("status", "where each service stands, which engines answer, how fast, and who is at work")
+    status.add_argument(
+        "--watch", nargs="?", type=_seconds, const=2.0, metavar="SECONDS", help="look again and again, each 2 s or so"
+    )
     verb("models", "the registry: each alias with its name on either engine")
     cli_doctor.options(verb("doctor", "compare the two engines for one service, request by request", service="one"))
     cli_record.options(verb("record", "capture real requests of one service, redacted, to gate on them", service="one"))
@@ -104,6 +107,16 @@ def _measuring(verb: argparse.ArgumentParser) -> None:
 
 def _own_recipe(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("--recipe", metavar="FILE", help="a recipe of your own, as `cutover record` writes them")
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0.2 <= seconds <= 3600:  # also refuses nan
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds from 0.2 to 3600")
+    return seconds
 
 
 def _positive(text: str) -> int:
@@ -144,7 +157,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             ["interrupted; what this command had started is stopped, `cutover status` shows the rest"], 130
         )
     if arguments.json:
-        print(json.dumps(result.document, indent=2, default=str))
+        if result.document is not None:
+            print(json.dumps(result.document, indent=2, default=str))
     else:
         for part in result.shown:
             console.print(part)

@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from services import cli_show as show
-from services import cli_status
+from services import cli_status, cli_status_show
 from services.cli_show import Display
 from services.llm.registry import models as registry
 from services.llm.rollout import Standing
@@ -36,9 +36,9 @@ EXIT = {Outcome.PASS: 0, Outcome.FAIL: 1, Outcome.INCONCLUSIVE: 2, Outcome.INVAL
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
-    """What a verb ends with. `document` is what `--json` prints."""
+    """What a verb ends with. `document` is what `--json` prints; None where the verb has printed its own."""
 
-    document: Mapping[str, Any]
+    document: Mapping[str, Any] | None
     shown: Sequence[RenderableType] = ()
     code: int = 0
 
@@ -83,8 +83,12 @@ def down(call: Call) -> Result:
 
 
 def status(call: Call) -> Result:
+    every_s, as_json = call.arguments.watch, call.arguments.json
+    if every_s is not None:
+        cli_status_show.watch(call.settings, call.display, every_s, as_json=as_json)
+        return Result(document=None)
     document = asyncio.run(cli_status.collect(call.settings))
-    return Result(document=document, shown=[show.status_table(document)])
+    return Result(document=document, shown=[cli_status_show.status(document)])
 
 
 def models(_call: Call) -> Result:

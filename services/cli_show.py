@@ -39,6 +39,7 @@ class Display:
     steps: dict[str, Step] = field(default_factory=dict)
     _live: Live | None = None
     _origin: float = 0.0
+    _picture: RenderableType | None = None
 
     def __enter__(self) -> Display:
         self._origin = self.clock()
@@ -79,6 +80,14 @@ class Display:
         done.detail = detail or done.detail
         self._line(step, f"done in {_seconds(done.ended - done.started)}{': ' + detail if detail else ''}")
 
+    def picture(self, picture: RenderableType | None) -> None:
+        """Show this below the steps, in the place of the picture before it; None takes it away."""
+        self._picture = picture
+        if self._live:
+            self._live.refresh()
+        elif picture is not None:
+            self.console.print(picture)
+
     def _line(self, step: str, text: str) -> None:
         if self._live is None:
             at = _seconds(self.clock() - self._origin)
@@ -93,7 +102,7 @@ class Display:
         for step in self.steps.values():
             until = step.ended if step.ended is not None else self.clock()
             table.add_row(_mark(step), step.name, _seconds(until - step.started), Text(step.detail, style="dim"))
-        return Group(table)
+        return Group(table, self._picture) if self._picture is not None else Group(table)
 
 
 def _mark(step: Step) -> RenderableType:
@@ -146,27 +155,6 @@ def quality(metric: Mapping[str, Any] | None) -> str:
     if not metric or metric["baseline"] is None or metric["candidate"] is None:
         return "-"
     return f"{metric['baseline']:.2f} -> {metric['candidate']:.2f}"
-
-
-def status_table(document: Mapping[str, Any]) -> Group:
-    """Services, then engines, then what is wrong; fits 80 columns."""
-    services = Table(header_style="bold")
-    for column in ("service", "stage", "share", "answers", "verdict", "fallbacks 5 m"):
-        services.add_column(column)
-    for name, row in document["services"].items():
-        stage = f"{row['stage']} (demo)" if row["demo"] else row["stage"]
-        answers = row["provider"] if row["up"] else Text("down", style="red")
-        fallbacks = "-" if row["fallbacks_5m"] is None else str(row["fallbacks_5m"])
-        verdict = Text(row["verdict"] or "-", style=OUTCOME_STYLES.get(row["verdict"] or "", ""))
-        services.add_row(name, stage, f"{row['share']:.0%}", answers, verdict, fallbacks)
-    engines = Table(header_style="bold")
-    for column in ("engine", "state", "version", "model"):
-        engines.add_column(column)
-    for name, row in document["engines"].items():
-        state = Text("up", style="green") if row["up"] else Text("down", style="red")
-        engines.add_row(name, state, row["version"] or "-", row["model"] or "-")
-    problems = [Text(f"! {p}", style="yellow") for p in document["problems"]]
-    return Group(services, engines, *problems)
 
 
 def findings_table(findings: Sequence[Mapping[str, Any]]) -> Table:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Mapping
+import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import httpx2
 
+from services.cli_status_times import Buckets, Window, buckets, quantile
+from services.cli_status_work import at_work
 from services.llm.registry import RegistryError, model
 from services.llm.rollout import FILE_NAME, Rollout, RolloutError, Standing, parse
 from services.llm.routing import route
@@ -19,14 +22,18 @@ from services.stack import local
 LIMIT_S = 2.0
 
 
-async def collect(settings: Settings) -> dict[str, Any]:
-    """The document of `cutover status --json`. Unreachable parts are `up: false`; what is odd is in `problems`."""
+async def collect(settings: Settings, window: Window | None = None) -> dict[str, Any]:
+    """The document of `cutover status --json`. Unreachable parts are `up: false`; what is odd is in `problems`.
+
+    Whoever looks again and again brings a `window`, so that times are those of the last minutes.
+    """
     problems: list[str] = []
     rollout = _rollout(settings.state_dir / FILE_NAME, problems)
     token = local.admin_token(settings)
     async with httpx2.AsyncClient(timeout=LIMIT_S, trust_env=False) as http:
-        told, vllm, ollama = await asyncio.gather(
+        told, pages, vllm, ollama = await asyncio.gather(
             asyncio.gather(*(_service(http, settings, s, token) for s in SERVICES)),
+            asyncio.gather(*(_metrics(http, settings, s) for s in SERVICES)),
             _vllm(http, settings),
             _ollama(http, settings),
         )
@@ -35,7 +42,44 @@ async def collect(settings: Settings) -> dict[str, Any]:
         for name, live in zip(SERVICES, told, strict=True)
     }
     problems += [f"{s.name}: {s.problem}" for s in local.snapshot(settings).values() if s.problem]
-    return {"services": services, "engines": {"ollama": ollama, "vllm": vllm}, "problems": problems}
+    counted, over_s = (window or Window(time.monotonic)).recent(_buckets(pages, problems))
+    return {
+        "services": services,
+        "engines": {"ollama": ollama, "vllm": vllm},
+        "providers": _providers(dict(zip(SERVICES, told, strict=True)), counted),
+        "first_token_over_s": over_s,
+        "at_work": at_work(settings),
+        "problems": problems,
+    }
+
+
+def _buckets(pages: Sequence[str | None], problems: list[str]) -> Buckets:
+    try:
+        return buckets(page for page in pages if page is not None)
+    except ValueError as exc:
+        problems.append(f"a service's /metrics cannot be read: {exc}")
+        return {}
+
+
+def _providers(told: Mapping[str, Mapping[str, Any] | None], counted: Buckets) -> dict[str, dict[str, Any]]:
+    """What the services together say of each provider. `first_token` in seconds; None where nothing was streamed."""
+    found: dict[str, dict[str, Any]] = {}
+    for service, live in told.items():
+        for name, state in (live["providers"] if live else {}).items():
+            row = found.setdefault(name, {"in_flight": 0, "queued": 0, "open_for": [], "last_error": None})
+            row["in_flight"] += state["in_flight"]
+            row["queued"] += state["queued"]
+            if state["breaker"] == "open":
+                row["open_for"].append(service)
+                row["last_error"] = state["last_error"]
+    for name, row in found.items():
+        edges = counted.get(name, {})
+        row["first_token"] = {
+            "p50_s": quantile(edges, 0.5),
+            "p95_s": quantile(edges, 0.95),
+            "streams": int(max(edges.values(), default=0)),
+        }
+    return found
 
 
 def _rollout(path: Path, problems: list[str]) -> Rollout:
@@ -68,6 +112,8 @@ def _row(
         "provider": provider,
         "verdict": _outcome(settings.state_dir / "verdicts" / f"{name}.json", problems),
         "fallbacks_5m": live["fallbacks_5m"] if live else None,
+        "in_flight": sum(p["in_flight"] for p in live["providers"].values()) if live else None,
+        "open_breakers": [p for p, state in live["providers"].items() if state["breaker"] == "open"] if live else [],
         "up": live is not None,
         "url": settings.service_url(name),
     }
@@ -89,6 +135,14 @@ async def _get(http: httpx2.AsyncClient, url: str, headers: Mapping[str, str]) -
         return answer.json() if answer.status_code == 200 else None
     except (httpx2.HTTPError, httpx2.InvalidURL, ValueError):
         return None
+
+
+async def _metrics(http: httpx2.AsyncClient, settings: Settings, service: str) -> str | None:
+    try:
+        answer = await http.get(f"{settings.service_url(service)}/metrics")
+    except (httpx2.HTTPError, httpx2.InvalidURL):
+        return None
+    return answer.text if answer.status_code == 200 else None
 
 
 async def _service(
