@@ -16,7 +16,7 @@ import _arrivals
 import _turns
 import gevent  # type: ignore[import-untyped]  # has no types
 from gevent.event import Event  # type: ignore[import-untyped]  # has no types
-from locust.runners import STATE_RUNNING, STATE_SPAWNING, MasterRunner
+from locust.runners import STATE_MISSING, STATE_RUNNING, STATE_SPAWNING, MasterRunner
 
 LOG = logging.getLogger("cutover.bench")
 ALONE = "local"
@@ -94,10 +94,10 @@ class Conductor:
         for block in _turns.blocks(seed=plan.seed, rounds=plan.rounds, arms=plan.arms):
             self._send(block, _turns.deal(self._users(), plan.size))
             lost = self._wait()
-            if self._desk.closed.is_set():
-                return
             if lost:
                 self.end(f"round {block.round} is torn: lost {', '.join(lost)}; run again", failed=True)
+                return
+            if self._desk.closed.is_set():
                 return
         self.end(f"{plan.rounds} rounds are done")
 
@@ -109,13 +109,22 @@ class Conductor:
 
     def _wait(self) -> list[str]:
         """Until every process has asked its part; gives those that went away before."""
-        while self._missing and not self._desk.closed.is_set():
+        while self._missing:
             self._told.wait(timeout=LOOK_S)
             self._told.clear()
-            lost = self._missing - set(self._users())
-            if lost:
-                return sorted(lost)
+            lost = self._lost()
+            if lost or self._desk.closed.is_set():
+                return lost
         return []
+
+    def _lost(self) -> list[str]:
+        """Who is waited for and silent; or gone, unless the run is over and all go."""
+        runner = self._environment.runner
+        if not isinstance(runner, MasterRunner):
+            return []
+        there = {c.id for c in runner.clients.values() if c.state != STATE_MISSING}
+        silent = {c.id for c in runner.clients.values() if c.state == STATE_MISSING}
+        return sorted(self._missing & silent if self._desk.closed.is_set() else self._missing - there)
 
     def _let_arrive(self, plan: Plan) -> None:
         made = _arrivals.sources(self._users(), rate=plan.rate, in_flight=plan.in_flight, seed=plan.seed)

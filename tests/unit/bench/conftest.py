@@ -169,16 +169,16 @@ def _statistics(out: str) -> list[dict[str, Any]]:
 
 
 @pytest.fixture
-def worker(service: FakeService) -> Callable[..., AbstractContextManager[None]]:
+def worker(service: FakeService) -> Callable[..., AbstractContextManager[subprocess.Popen[bytes]]]:
     """A Locust worker beside the test's own Locust."""
 
     @contextmanager
-    def start(*arguments: str, env: dict[str, str]) -> Iterator[None]:
+    def start(*arguments: str, env: dict[str, str]) -> Iterator[subprocess.Popen[bytes]]:
         command = [sys.executable, "-m", "locust", "--headless", "--worker", *arguments]
         with subprocess.Popen(
             command, cwd=ROOT, env=clean_environment(service) | env, stderr=subprocess.DEVNULL
         ) as process:
-            yield
+            yield process
             process.terminate()
 
     return start

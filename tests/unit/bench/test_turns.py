@@ -97,3 +97,26 @@ def test_three_services_ask_as_many_requests_each(locust: Locust) -> None:
     counts = Counter((r["service"], r["arm"], r["round"]) for r in run.records)
     assert set(counts.values()) == {2}
     assert len(counts) == 3 * 2 * 2
+
+
+def test_a_worker_that_goes_away_tears_the_round_and_the_run_says_so(
+    locust: Locust, worker: Callable[..., Any]
+) -> None:
+    """Its part of the block would never be asked; waiting for it would be for ever."""
+    port = str(free_port())
+    with worker("-f", "bench/rag.py", "--master-port", port, env=WITH_TOKEN) as process:
+
+        def kill_it_in_the_middle(records: list[dict[str, Any]]) -> bool:
+            if records:
+                process.kill()
+            return False
+
+        run = locust(
+            *("-f", "bench/rag.py", "--master", "--expect-workers", "1", "--master-bind-port", port),
+            *("-u", "1", "--arm", "alternate", "--rounds", "50", "--round-requests", "5"),
+            env=WITH_TOKEN,
+            enough=kill_it_in_the_middle,
+        )
+    assert run.code == 1, run.shown
+    assert "is torn: lost" in run.shown
+    assert 0 < len(run.records) < 50
