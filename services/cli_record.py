@@ -16,7 +16,7 @@ from rich.text import Text
 from services import cli_commands as commands
 from services.cli_commands import Call, Result
 from services.migration import recording, recording_recipe, recording_review
-from services.migration.errors import RecordingError
+from services.migration.errors import RecordingError, WorkloadError
 from services.recording.account import Account
 from services.recording.ticket import MAX_MINUTES, MAX_REQUESTS, Ticket
 
@@ -56,6 +56,8 @@ def options(verb: argparse.ArgumentParser) -> None:
 def record(call: Call) -> Result:
     """One act, or a recording from its begin to its end."""
     asked = call.arguments
+    if asked.reviewed and not asked.recipe:
+        raise WorkloadError("--from goes with --recipe; `cutover doctor SERVICE --from FILE` examines a reviewed copy")
     if asked.stop:
         return _stop(call)
     if asked.show:

@@ -20,6 +20,7 @@ NAMES_WARNING = (
 )
 REVIEW_LABEL = "REVIEWED"
 MOST_CANDIDATES = 200
+_PLACEHOLDER = re.compile(r"<[A-Z]+_\d+[^<>]*>")
 _WORD = re.compile(r"[^\W\d_][\w'’-]*")
 
 
@@ -27,7 +28,7 @@ def candidates(requests: Sequence[Recorded]) -> list[tuple[str, int]]:
     """Runs of capitalised words inside sentences, most frequent first. A hint: it misses names and finds nouns."""
     found: Counter[str] = Counter()
     for text in (t for request in requests for t in _texts(request.body)):
-        found.update(_runs(text))
+        found.update(_runs(_PLACEHOLDER.sub("<>", text)))
     return found.most_common(MOST_CANDIDATES)
 
 

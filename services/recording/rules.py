@@ -102,7 +102,10 @@ RULES: tuple[Rule, ...] = (
         r"|ticket|jwt)[^\s=&<>\"']*=[^\s<>\"']*",
     ),
     Rule(label="JWT", pattern=r"eyJ[A-Za-z0-9_-]{5,}\.[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]*)*"),
-    Rule(label="EMAIL", pattern=r"(?:[\p{L}\p{N}._%+'-]+|\"[^\"\n]+\")(?:@|%40)[\p{L}\p{N}][\p{L}\p{N}.-]*"),
+    Rule(
+        label="EMAIL",
+        pattern=r"(?:[\p{L}\p{N}._%+'-]+|\"[^\"\n]+\")(?:@|%40)[\p{L}\p{N}](?:[\p{L}\p{N}.-]*[\p{L}\p{N}])?",
+    ),
     Rule(label="KEY", pattern=rf"\b{_KEY_BEGINNING}[A-Za-z0-9_.\-]{{8,}}"),
     Rule(label="SECRET", pattern=r"(?i)\b(?:bearer|basic)\s+([A-Za-z0-9._~+/=-]{8,})", group=1),
     Rule(

@@ -214,7 +214,7 @@ class TestReview:
         """Capitals inside a sentence; the first word of one tells nothing."""
         requests = [
             Recorded(id="a", body={"text": "Today Mara Quill called. She met Ivo, and Mara Quill left."}),
-            Recorded(id="b", body={"text": "Nothing here."}),
+            Recorded(id="b", body={"text": "Nothing here but <JWT_1|JWT_1>."}),
         ]
 
         assert recording_review.candidates(requests) == [("Mara Quill", 2), ("Ivo", 1)]
