@@ -12,6 +12,7 @@ from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
+from services.migration import seals
 from services.migration.errors import GateError
 from services.migration.gates import METRICS, Method, Override
 
@@ -192,7 +193,7 @@ def _records() -> TypeAdapter[Record]:
 
 
 def dump(entry: Plan | Record) -> str:
-    """One line of the raw file."""
+    """One line of the raw file, not sealed yet."""
     if isinstance(entry, Plan):
         body = {"kind": "plan", **_plans().dump_python(entry, mode="json")}
     else:
@@ -208,6 +209,7 @@ def parse(data: bytes, *, name: str) -> Run:
     if not lines:
         raise GateError(f"{name} has no plan in its first line; measure anew with `cutover gate SERVICE`")
     _version(lines[0], name)
+    lines = seals.opened(lines, name=name)
     plan = _line(lines[0], "plan", _plans(), f"{name} line 1")
     records = tuple(_line(line, "record", _records(), f"{name} line {i}") for i, line in enumerate(lines[1:], start=2))
     _consistent(plan, records, name)

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from services.migration import quality
+from services.migration import quality, seals
 from services.migration.asking import Asker, NotReached, Reply, refuse_unusable, unreachable
 from services.migration.errors import StateError
 from services.migration.records import Plan, Record, Round, Run, Side, dump
@@ -29,18 +29,19 @@ class RawFile:
     def __init__(self, path: Path, *, again: str = RESUMED) -> None:
         self.path = path
         self._again = again
+        self._seal: str | None = None  # of the last line; None until the file is looked at
 
     def append(self, entries: Iterable[Plan | Record]) -> None:
         """Write lines and wait until they are on disk. Raises `StateError`, for example on a full disk."""
         self.write("".join(map(dump, entries)))
 
     def write(self, lines: str) -> None:
-        """The same for lines that are text already."""
-        data = lines.encode()
+        """The same for lines that are text already. Each is sealed onto the one before."""
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             with self.path.open("ab") as file:
                 sound = file.tell()
+                data = seals.sealed(lines.splitlines(), after=self._last_seal()).encode()
                 try:
                     file.write(data)
                     file.flush()
@@ -48,10 +49,14 @@ class RawFile:
                 except OSError:
                     os.truncate(self.path, sound)
                     raise
+            self._seal = seals.last(data)
         except OSError as exc:
             raise StateError(
                 f"cannot write {self.path}: {exc.strerror}; the records before this block are valid: {self._again}"
             ) from exc
+
+    def _last_seal(self) -> str:
+        return seals.last(self.path.read_bytes()) if self._seal is None else self._seal
 
     def cut_torn_line(self) -> None:
         """Drop what a killed run left unfinished, so that the next line starts on its own."""

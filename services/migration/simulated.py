@@ -14,7 +14,7 @@ import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
-from services.migration import gates, records, schedule
+from services.migration import gates, records, schedule, seals
 from services.migration.records import Engine, Plan, Record, Run, Side
 
 Change = Callable[[Record], Record]
@@ -73,7 +73,7 @@ def run(world: World, *, change: Change | None = None) -> Run:
 def raw(world: World, *, change: Change | None = None) -> bytes:
     made = plan(world)
     found = list(_records(made, world))
-    return "".join(map(records.dump, [made, *(map(change, found) if change else found)])).encode()
+    return seals.sealed(map(records.dump, [made, *(map(change, found) if change else found)])).encode()
 
 
 def simulated(world: World, *, change: Change | None = None) -> Run:

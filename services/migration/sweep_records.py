@@ -12,6 +12,7 @@ from typing import Any, ClassVar, TypeVar
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
+from services.migration import seals
 from services.migration.errors import GateError
 from services.migration.records import STRICT, Engine
 
@@ -147,7 +148,7 @@ def _blocks() -> TypeAdapter[Block]:
 
 
 def dump(entry: Plan | Block) -> str:
-    """One line of the raw file."""
+    """One line of the raw file, not sealed yet."""
     if isinstance(entry, Plan):
         body = {"kind": "sweep", **_plans().dump_python(entry, mode="json")}
     else:
@@ -161,6 +162,7 @@ def parse(data: bytes, *, name: str) -> Raw:
     notes = ("the last line of the raw file is torn (a killed run); it was dropped",) if lines.pop() else ()
     if not lines:
         raise GateError(f"{name} has no plan in its first line; measure anew with `cutover bench SERVICE --sweep`")
+    lines = seals.opened(lines, name=name)
     plan = _line(lines[0], "sweep", _plans(), f"{name} line 1")
     if plan.schema_version != SCHEMA_VERSION:
         raise GateError(f"{name}: schema_version {plan.schema_version}, this program reads {SCHEMA_VERSION}")

@@ -14,6 +14,7 @@ from services.migration.judge import judge
 from services.migration.records import Record, Run, Side
 from services.migration.simulated import World, candidate, dead, raw, simulated
 from services.migration.verdict import Kind, Metric, Outcome, Result, Verdict
+from tests.unit.migration.forged import resealed
 
 BOTH = {"answer_match": 0.8, "retrieval_ndcg": 1.0, "answer_f1": 0.4}
 
@@ -130,7 +131,7 @@ class TestPromises:
 def parsed(old: str, new: str) -> Run:
     data = raw(World(rounds=2)).decode()
     assert old in data
-    return records.parse(data.replace(old, new).encode(), name="a.jsonl")
+    return records.parse(resealed(data.replace(old, new).encode()), name="a.jsonl")
 
 
 class TestChangedFiles:

@@ -16,7 +16,7 @@ from statistics import median
 import pytest
 
 from services.llm.rollout import Stage, Standing
-from services.migration import records, report_data, report_html, report_runs, report_tables, report_text
+from services.migration import records, report_data, report_html, report_runs, report_tables, report_text, seals
 from services.migration.judge import judge
 from services.migration.ledger import Entry
 from services.migration.records import Record, Run, Side
@@ -242,7 +242,7 @@ def test_gates_at_several_concurrencies_are_laid_side_by_side(tmp_path: Path) ->
         ("20261121T070000", {"concurrency": 8, "machine": "another"}),
     ):
         plan = replace(first.plan, id=stamp, **changes)
-        lines = "".join(map(records.dump, [plan, *first.records]))
+        lines = seals.sealed(map(records.dump, [plan, *first.records]))
         (tmp_path / f"notes-{stamp}.jsonl").write_text(lines)
     (tmp_path / "notes-0.jsonl").write_text("nonsense\n")
     found = report_runs.alike(first, tmp_path)

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from services import cli
-from services.migration import report, report_sweep, sweep, sweep_records, sweep_run
+from services.migration import report, report_sweep, seals, sweep, sweep_records, sweep_run
 from services.migration.errors import EngineUnreachable, GateError, StateError
 from services.migration.sweep_run import Memory, Place, Wish
 from tests.unit.migration import sweeps
@@ -134,7 +134,7 @@ def lines() -> list[str]:
 
 def test_a_raw_file_is_read_as_it_was_written() -> None:
     """And a torn last line is dropped, aloud."""
-    text = "".join(lines())
+    text = seals.sealed(lines())
     whole, torn = (sweep_records.parse(t.encode(), name="raw") for t in (text, text + '{"kind": "blo'))
 
     assert len(whole.blocks) == 8 and not whole.notes
@@ -146,7 +146,8 @@ def test_a_raw_file_is_read_as_it_was_written() -> None:
     [
         ([], "has no plan in its first line"),
         (["{}\n"], "raw line 1 is not a sweep"),
-        ([lines()[0], "nonsense\n"], "raw line 2 is not a block"),
+        ([lines()[0], "nonsense\n"], "raw line 2 does not fit its seal"),
+        ([lines()[0], "{}\n"], "raw line 2 is not a block"),
         ([lines()[0], lines()[2]], "its blocks are not those of its plan"),
         ([lines()[0].replace('"schema_version": 1', '"schema_version": 9')], "schema_version 9"),
         ([lines()[0], lines()[1].replace('"end_s": 0.97', '"end_s": -1.0')], "ended before it was sent"),
@@ -155,7 +156,13 @@ def test_a_raw_file_is_read_as_it_was_written() -> None:
 def test_an_unreadable_or_edited_raw_file_is_refused(changed: list[str], said: str) -> None:
     """By line, and with what is wrong."""
     with pytest.raises(GateError, match=said):
-        sweep_records.parse("".join(changed).encode(), name="raw")
+        sweep_records.parse(seals.sealed(changed).encode(), name="raw")
+
+
+def test_a_raw_file_with_an_edited_number_is_refused() -> None:
+    text = seals.sealed(lines())
+    with pytest.raises(GateError, match="raw line 2 does not fit its seal"):
+        sweep_records.parse(text.replace('"end_s": 0.97', '"end_s": 0.96', 1).encode(), name="raw")
 
 
 @pytest.mark.parametrize(
