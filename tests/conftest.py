@@ -46,7 +46,7 @@ def child_env(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, st
         **{name: value for name, value in os.environ.items() if name not in ours},
         "CUTOVER_HOME": str(home),
         "CUTOVER_ENGINES_DIR": os.environ.get("CUTOVER_ENGINES_DIR") or str(REPO / ".cutover/engines"),
-        **dict(zip(names, map(str, _free_ports(len(names))), strict=True)),
+        **dict(zip(names, map(str, free_ports(len(names))), strict=True)),
     }
     shutil.rmtree(home / "ollama", ignore_errors=True)  # a copy of the model; the logs stay for who looks
 
@@ -67,7 +67,8 @@ def stack(engines: Settings, child_env: dict[str, str], progress: local.Progress
     return engines
 
 
-def _free_ports(count: int) -> list[int]:
+def free_ports(count: int) -> list[int]:
+    """Ports that nobody listens on now."""
     probes = [socket.socket() for _ in range(count)]
     try:
         for probe in probes:
