@@ -127,7 +127,7 @@ def _why(steps: Sequence[Step], first: int | None, faster_is: Faster, rounds: in
     if first is not None and first == users[0]:
         return f"already at {first}, the fewest measured"
     if first is not None:
-        return f"at {first} users and at every larger number measured"
+        return "and at every larger number measured"
     ahead = [s.users for s in steps if s.ratio and (s.ratio > 1 if faster_is == "higher" else s.ratio < 1)]
     said = f"not shown from {users[0]} to {users[-1]} users"
     if rounds < 2:

@@ -26,7 +26,7 @@ def _pays(found: Pays) -> str:
     name = found.quantity.capitalize()
     if found.users is None:
         return f"{name}: that vLLM is better is {found.why}."
-    return f"{name}: vLLM is better than every Ollama from {found.users} users on, {found.why}."
+    return f"{name}: vLLM is better than every Ollama from {found.users} users on ({found.why})."
 
 
 def _knee(curve: Curve) -> str:
