@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.migration import recording, recording_recipe, recording_review, workload
@@ -190,6 +190,7 @@ class TestRecipe:
 
         assert not (tmp_path / "own.toml").exists()
 
+    @settings(deadline=None)
     @given(body=st.dictionaries(TEXTS, VALUES, max_size=4))
     def test_any_body_is_read_back_as_it_was(self, body: dict[str, Any]) -> None:
         """Line breaks, quotes, emoji, control characters, odd names."""

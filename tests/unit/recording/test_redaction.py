@@ -8,7 +8,7 @@ import string
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.recording.redaction import MAX_MATCHES, PatternError, Redactor, TooMuch, checked
@@ -68,6 +68,7 @@ SHAPES = {
 
 
 @pytest.mark.parametrize("shape", SHAPES)
+@settings(deadline=None)
 @given(data=st.data())
 def test_a_planted_secret_is_gone(shape: str, data: st.DataObject) -> None:
     """Between any words, and nothing of four characters or more of it is left behind in one piece."""
@@ -85,6 +86,7 @@ def test_a_planted_secret_is_gone(shape: str, data: st.DataObject) -> None:
     ]
 
 
+@settings(deadline=None)
 @given(word=st.sampled_from(["password", "Passwort", "api_key", "API key", "token", "secret"]), secret=PASSWORDS)
 def test_what_stands_behind_the_word_is_gone(word: str, secret: str) -> None:
     """A password has no shape of its own, its place has."""
@@ -94,6 +96,7 @@ def test_what_stands_behind_the_word_is_gone(word: str, secret: str) -> None:
     assert redacted.startswith(f"the {word}: <")
 
 
+@settings(deadline=None)
 @given(text=st.text(max_size=400))
 def test_any_text_is_redacted_or_refused(text: str) -> None:
     """No input breaks it; half a surrogate pair is no text."""
@@ -103,6 +106,7 @@ def test_any_text_is_redacted_or_refused(text: str) -> None:
         assert re.search("[\ud800-\udfff]", text)
 
 
+@settings(deadline=None)
 @given(secrets=st.lists(st.one_of(*SHAPES.values()), max_size=5), words=WORDS)
 def test_what_was_redacted_once_stays_as_it_is(secrets: list[str], words: str) -> None:
     """Placeholders have no shape that a rule knows."""
@@ -111,6 +115,7 @@ def test_what_was_redacted_once_stays_as_it_is(secrets: list[str], words: str) -
     assert Redactor().text(once) == once
 
 
+@settings(deadline=None)
 @given(text=st.text("abcdefghijklmnopqrstuvwxyz ABCDEF.,:;!?'()\n", max_size=300))
 def test_plain_words_stay(text: str) -> None:
     """No digits, no @: nothing to take out, unless a word says that a secret follows."""
