@@ -12,7 +12,7 @@ from typing import Any
 
 from rich.console import Console
 
-from services import cli_bench, cli_calibrate, cli_doctor, cli_faults, cli_overhead, cli_record, cli_run
+from services import cli_bench, cli_calibrate, cli_doctor, cli_faults, cli_live, cli_overhead, cli_record, cli_run
 from services import cli_commands as commands
 from services.cli_show import Display
 from services.llm.registry import RegistryError
@@ -39,7 +39,7 @@ VERBS: Mapping[str, Callable[[commands.Call], commands.Result]] = {
     "migrate": commands.migrate,
     "rollback": commands.rollback,
     "history": commands.history,
-    "report": commands.write_report,
+    "report": cli_live.report,
     "faults": cli_faults.faults,
     "overhead": cli_overhead.overhead,
 }
@@ -92,7 +92,7 @@ def parser() -> argparse.ArgumentParser:
     rollback = verb("rollback", "send one service back to Ollama, now", service="one")
     rollback.add_argument("--reason", default="asked for by hand", help="what the ledger will say")
     verb("history", "the ledger: every move, who made it and why", service="any")
-    verb("report", "write the report of one service again and print where it is", service="one")
+    cli_live.options(verb("report", "write the report of one service again, or with --live all boards", service="any"))
     cli_overhead.add_options(verb("overhead", "CPU time of the client beside raw HTTP, the openai SDK and LiteLLM"))
     cli_faults.arguments(verb("faults", "play every fault of docs/FAULTS.md against the client, or kill real engines"))
     return top
@@ -129,7 +129,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     """The arguments, complete; else the process exits with 64."""
     top = parser()
     arguments = top.parse_args(argv)
-    lacks = {"gate": cli_calibrate.missing, "bench": cli_bench.missing}.get(arguments.verb)
+    lacks = {"gate": cli_calibrate.missing, "bench": cli_bench.missing, "report": cli_live.missing}.get(arguments.verb)
     lacking = lacks(arguments) if lacks else None
     if lacking:
         top.error(lacking)
