@@ -25,6 +25,7 @@ from services.migration.workload import Workload
 from services.settings import Settings
 
 MARGIN_S = 10.0  # beyond the service's own deadline, so that its answer about it still arrives
+CLOCK_SKEW = timedelta(minutes=5)  # what a clock may be corrected by before it has jumped
 RESUMED_WITHIN = timedelta(hours=24)
 SUBJECT = ("service", "recipe_sha256", "baseline", "candidate")
 """What a run is about; another run about the same is another attempt."""
@@ -215,7 +216,10 @@ def saved(state_dir: Path, service: str) -> Verdict | None:
 
 
 def fresh(verdict: Verdict, described: tuple[Engine, Engine], recipe_sha256: str, *, now: datetime) -> bool:
-    """Whether a verdict is of these very engines and this recipe, by today's rules, and not too old."""
+    """Whether a verdict is of these very engines and this recipe, by today's rules, and neither too old nor to come.
+
+    One from the future was made before the clock was set back, so nobody knows how old it is.
+    """
     arms = [verdict.arms.get("baseline"), verdict.arms.get("candidate")]
     keys = ("engine", "version", "model", "model_digest", "quantization", "context", "flags_sha256")
     same = all(
@@ -225,4 +229,5 @@ def fresh(verdict: Verdict, described: tuple[Engine, Engine], recipe_sha256: str
     recipe = verdict.plan.get("prompts_sha256") == recipe_sha256
     rules = gates.load()
     judged = verdict.plan.get("rules_sha256") == gates.digest(rules.method, rules.margins)
-    return same and recipe and judged and now < datetime.fromisoformat(verdict.expires)
+    created, expires = map(datetime.fromisoformat, (verdict.created, verdict.expires))
+    return same and recipe and judged and created - CLOCK_SKEW <= now < expires

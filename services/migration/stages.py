@@ -190,7 +190,14 @@ def _full(verdict: str | None, facts: Facts, policy: Policy) -> Standing:
 
 
 def _release(standing: Standing, facts: Facts, policy: Policy) -> Decision:
-    """The end of the holdback: its time is over, and there was traffic to judge by."""
+    """The end of the holdback: its time is over, and there was traffic to judge by.
+
+    A clock that jumped ahead ends it early, but never without that traffic.
+    """
+    if facts.age_s < 0:
+        return _hold(
+            standing, "the clock was set back since the holdback began; it goes on until the clock is past its end"
+        )
     left_s = policy.holdback_s - facts.age_s
     if left_s > 0 or facts.demo:
         return _hold(

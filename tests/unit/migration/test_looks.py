@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
@@ -118,3 +119,10 @@ class TestGate:
         assert measure.fresh(verdict, described, recipe, now=now)
         other = replace(verdict, plan={**verdict.plan, "rules_sha256": "other"})
         assert not measure.fresh(other, described, recipe, now=now)
+
+    async def test_a_verdict_from_the_future_has_no_age_and_is_not_fresh(self, house: House) -> None:
+        verdict = await measure.gate(house.settings, house.service, house.recipe, TOKEN, rounds=1, seams=house.seams)
+        run = measure.read(house.state / "raw" / verdict.raw.records)
+        described, recipe, now = (run.plan.baseline, run.plan.candidate), run.plan.recipe_sha256, house.seams.now()
+        assert measure.fresh(verdict, described, recipe, now=now - timedelta(minutes=1))
+        assert not measure.fresh(verdict, described, recipe, now=now - timedelta(hours=1))

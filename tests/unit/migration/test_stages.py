@@ -144,6 +144,14 @@ class TestHoldback:
         assert (decision.action, decision.standing) == (Action.PROMOTE, FULL)
         assert "the holdback of 24 h is over" in decision.reasons[0]
 
+    def test_a_clock_that_was_set_back_holds_and_is_named(self) -> None:
+        decision = decide(HELD, replace(self.ENOUGH, age_s=-3600.0), POLICY)
+        assert decision.action is Action.HOLD
+        assert "the clock was set back" in decision.reasons[0]
+
+    def test_a_clock_that_jumped_ahead_releases_nobody_without_traffic(self) -> None:
+        assert decide(HELD, Facts(age_s=10 * POLICY.holdback_s, verdict_id="v1"), POLICY).action is Action.HOLD
+
     def test_a_demo_needs_no_holdback(self) -> None:
         decision = decide(canary(0.5, demo=True), Facts(candidate=MANY, demo=True), POLICY)
         assert decision.standing == Standing(stage=Stage.FULL, share=1.0, verdict="v1", demo=True)
