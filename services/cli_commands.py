@@ -191,7 +191,8 @@ def history(call: Call) -> Result:
 
 
 def write_report(call: Call) -> Result:
-    path = report.write(call.settings.state_dir, call.arguments.service)
+    settings = call.settings
+    path = report.write(settings.state_dir, call.arguments.service, prices=settings.telemetry.prices)
     forms = {"report": path, "html": path.with_suffix(".html"), "data": path.with_suffix(".json")}
     return Result(document={k: str(p) for k, p in forms.items()}, shown=[Text(str(p)) for p in forms.values()])
 

@@ -95,7 +95,7 @@ def _moved(call: Call, service: str) -> dict[str, Any]:
         standing = controller.rollback(call.settings, service, f"the verdict is {verdict.outcome}; not even shown")
     else:
         standing = migrated(call, service, demo=call.arguments.demo).standing
-    report.write(call.settings.state_dir, service)
+    report.write(call.settings.state_dir, service, prices=call.settings.telemetry.prices)
     return summary(service, standing, verdict)
 
 

@@ -15,13 +15,15 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+from services.llm.registry import RegistryError
+
 FILE = Path(__file__).with_name("prices.toml")
 MILLION = 1_000_000
 HOUR_S = 3600.0
 
 
-class PricesError(Exception):
-    """The price table cannot be used."""
+class PricesError(RegistryError):
+    """The price table cannot be used. Told, like a registry of models that cannot, before anything is served."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -82,7 +82,7 @@ async def _locked(journey: Journey) -> MigrationResult:
     ledger.trusted(state_dir / ledger.FILE_NAME)
     rollout.project(state_dir)  # a killed controller, or a hand, may have left it apart from the ledger
     result = await journey.travel()
-    report.write(state_dir, journey.service)
+    report.write(state_dir, journey.service, prices=journey.settings.telemetry.prices)
     return result
 
 

@@ -9,14 +9,16 @@ from services.migration.errors import StateError
 from services.migration.rollout import write_aside
 
 
-def write(state_dir: Path, service: str) -> Path:
+def write(state_dir: Path, service: str, *, prices: Path | None = None) -> Path:
     """Render the report from what lies in the state folder. Gives the Markdown; `.html` and `.json` lie beside it.
+
+    `prices` is a price table of one's own, by default ours.
 
     Each file is whole or not written, and none is written unless all could be rendered. Raises `StateError`.
     """
     from services.migration import report_html  # here, because its plots cost every other command a second
 
-    found = report_data.collect(state_dir, service)
+    found = report_data.collect(state_dir, service, prices)
     path = state_dir / "reports" / f"{service}.md"
     forms = {
         path.with_suffix(".json"): report_text.as_json(found),

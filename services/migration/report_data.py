@@ -6,12 +6,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from services.llm.prices import Table
+from services.llm.prices import load as price_table
 from services.migration import doctor, gates, ledger, measure, memory_document, report_runs, sweep
 from services.migration.errors import GateError
 from services.migration.findings import Finding
 from services.migration.ledger import Entry
 from services.migration.memory_document import Memory
 from services.migration.records import Run
+from services.migration.report_cost import Cost, costs
 from services.migration.report_runs import Changed, Curve, Ended, Level, RoundRow
 from services.migration.sweep import Sweep
 from services.migration.verdict import Outcome, Verdict
@@ -61,10 +64,14 @@ class Report:
     entries: tuple[Entry, ...] = ()
     sweep: Sweep | None = None
     memory: Memory | None = None
+    costs: tuple[Cost, ...] = ()
 
 
-def collect(state_dir: Path, service: str) -> Report:
-    """The report from what lies in the state folder. What is not there, or cannot be read, is left out and said."""
+def collect(state_dir: Path, service: str, prices: Path | None = None) -> Report:
+    """The report from what lies in the state folder. What is not there, or cannot be read, is left out and said.
+
+    `prices` is a price table of one's own. Raises `PricesError` for one that cannot be used.
+    """
     verdict = measure.saved(state_dir, service)
     folder = state_dir / "raw"
     run, missing = _raw(folder, verdict)
@@ -73,7 +80,7 @@ def collect(state_dir: Path, service: str) -> Report:
         runs=report_runs.alike(run, folder) if run else (), e_limit=_e_limit(),
         findings=doctor.saved(state_dir, service),
         entries=ledger.history(state_dir / ledger.FILE_NAME, service), swept=sweep.saved(state_dir, service),
-        memory=memory_document.saved(state_dir, service),
+        memory=memory_document.saved(state_dir, service), prices=price_table(prices) if prices else price_table(),
     )  # fmt: skip
 
 
@@ -81,6 +88,7 @@ def build(
     service: str, verdict: Verdict | None, run: Run | None, *, raw_dir: Path, missing: str = "",
     runs: Sequence[Run] = (), findings: Sequence[Finding] = (), entries: Sequence[Entry] = (),
     e_limit: float | None = None, memory: Memory | None = None, swept: Sweep | None = None,
+    prices: Table | None = None,
 ) -> Report:  # fmt: skip
     """The report of a verdict and the run behind it; pure."""
     return Report(
@@ -92,6 +100,7 @@ def build(
         rounds=report_runs.rounds(run) if run else (), curves=report_runs.curves(run) if run else (),
         ended=report_runs.ended(run) if run else (), scored=len(report_runs.scored(run)) if run else 0,
         changed=report_runs.changed(run) if run else (), levels=report_runs.levels(runs),
+        costs=costs(run, prices) if run and prices else (),
     )  # fmt: skip
 
 

@@ -128,6 +128,26 @@ def levels(report: Report) -> Table:
     return _table("One gate for each concurrency, same engines and items", head, rows)
 
 
+def costs(report: Report) -> Table:
+    rows = [
+        (
+            ENGINES.get(c.who, c.who), _usd(c.per_million), _usd(c.per_million_output),
+            f"{c.prompt_tokens} in, {c.output_tokens} out" + (f" in {number(c.busy_s)} s" if c.busy_s else ""), c.price,
+        )
+        for c in report.costs
+    ]  # fmt: skip
+    return _table(
+        "Measured here: tokens, and the time in which at least one request was under way at the engine. Assumed: the "
+        "prices, which are those of the machines named, whatever machine this ran on. Idle hours are in no figure.",
+        ("who", "USD a million tokens", "USD a million output tokens, prompts included", "measured", "price"),
+        rows,
+    )
+
+
+def _usd(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2f}" if value >= 0.1 else f"{value:.4f}"
+
+
 def canary(report: Report) -> Table:
     rows = [
         (c.at, f"{c.stage} {c.share:.0%}", number(c.e_value), number(c.limit), c.vllm, c.ollama) for c in report.canary

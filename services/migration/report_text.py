@@ -23,7 +23,9 @@ SHOWN = 50
 
 def as_json(report: Report) -> str:
     """Everything, unrounded; what the other forms leave out for want of data is empty here."""
-    parts = {key: [asdict(row) for row in getattr(report, key)] for key in ("rounds", "curves", "ended", "levels")}
+    parts = {
+        key: [asdict(row) for row in getattr(report, key)] for key in ("rounds", "curves", "ended", "levels", "costs")
+    }
     body = {
         "service": report.service,
         "headline": report.headline,
@@ -48,6 +50,8 @@ def markdown(report: Report) -> str:
     if report.memory:
         parts += ["## Memory", *map(_table, report_memory.tables(report.memory))]
         parts.append("\n".join(f"- {_inline(line)}" for line in report_memory.sentences(report.memory)))
+    if report.costs:
+        parts += ["## What a million tokens cost", _table(tables.costs(report))]
     if report.canary:
         parts += ["## The canary's evidence", _table(tables.canary(report))]
     parts += _sweep(report.sweep) if report.sweep else []
