@@ -93,7 +93,8 @@ def secrets_of(settings: Settings) -> tuple[str, ...]:
 
 def exception(error: BaseException, *, tells_words: bool) -> dict[str, Any]:
     """Its types, outermost first, and where it was raised. Its text may quote what somebody wrote."""
-    chain, seen = [], error
+    chain: list[dict[str, str]] = []
+    seen: BaseException | None = error
     while seen is not None and len(chain) < 8:
         chain.append({"type": type(seen).__name__, **({"text": str(seen)} if tells_words else {})})
         seen = seen.__cause__ or seen.__context__
