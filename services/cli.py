@@ -8,7 +8,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 from rich.console import Console
 
@@ -53,6 +53,12 @@ class Parser(argparse.ArgumentParser):
         self.exit(USAGE, f"cutover: {message}; see `cutover --help`\n")
 
 
+class Verb(Protocol):
+    """Adds one verb and gives back its parser. `service` says whether it names one, `any` where it may be left out."""
+
+    def __call__(self, name: str, help: str, *, service: str | None = None) -> argparse.ArgumentParser: ...
+
+
 def parser() -> argparse.ArgumentParser:
     """Every verb with its arguments. Tests and documentation read it."""
     top = Parser(prog="cutover", description=__doc__, epilog=EXIT_CODES)
@@ -65,6 +71,16 @@ def parser() -> argparse.ArgumentParser:
             made.add_argument("service", choices=SERVICES, nargs=None if service == "one" else "?")
         return made
 
+    _stack(verb)
+    _evidence(verb)
+    _moves(verb)
+    cli_overhead.add_options(verb("overhead", "CPU time of the client beside raw HTTP, the openai SDK and LiteLLM"))
+    cli_faults.arguments(verb("faults", "play every fault of docs/FAULTS.md against the client, or kill real engines"))
+    return top
+
+
+def _stack(verb: Verb) -> None:
+    """What brings things up, and says how they are."""
     run = verb("run", "bring everything up, then doctor, gate and migrate each service; ends with one table")
     _measuring(run)
     run.add_argument("--demo", action="store_true", help="show the move even without a pass; marked in the ledger")
@@ -76,6 +92,10 @@ def parser() -> argparse.ArgumentParser:
         "--watch", nargs="?", type=_seconds, const=2.0, metavar="SECONDS", help="look again and again, each 2 s or so"
     )
     verb("models", "the registry: each alias with its name on either engine")
+
+
+def _evidence(verb: Verb) -> None:
+    """What looks and measures, and moves nothing."""
     cli_doctor.options(verb("doctor", "compare the two engines for one service, request by request", service="one"))
     cli_record.options(verb("record", "capture real requests of one service, redacted, to gate on them", service="one"))
     gate = verb("gate", "measure both engines through one service and judge", service="any")
@@ -84,6 +104,11 @@ def parser() -> argparse.ArgumentParser:
     cli_calibrate.options(gate)
     gate.add_argument("--from", dest="raw", metavar="RAW", help="judge a raw file again instead of measuring")
     cli_bench.options(verb("bench", "throughput and waiting time by users, both engines", service="any"))
+    cli_live.options(verb("report", "write the report of one service again, or with --live all boards", service="any"))
+
+
+def _moves(verb: Verb) -> None:
+    """What moves a service, and what tells how it was moved."""
     migrate = verb("migrate", "doctor, gate, then canary 5 -> 25 -> 50 -> full, each step on evidence", service="one")
     _measuring(migrate)
     _own_recipe(migrate)
@@ -92,10 +117,6 @@ def parser() -> argparse.ArgumentParser:
     rollback = verb("rollback", "send one service back to Ollama, now", service="one")
     rollback.add_argument("--reason", default="asked for by hand", help="what the ledger will say")
     verb("history", "the ledger: every move, who made it and why", service="any")
-    cli_live.options(verb("report", "write the report of one service again, or with --live all boards", service="any"))
-    cli_overhead.add_options(verb("overhead", "CPU time of the client beside raw HTTP, the openai SDK and LiteLLM"))
-    cli_faults.arguments(verb("faults", "play every fault of docs/FAULTS.md against the client, or kill real engines"))
-    return top
 
 
 def _measuring(verb: argparse.ArgumentParser) -> None:
