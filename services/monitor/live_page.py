@@ -11,10 +11,11 @@ from markupsafe import Markup
 
 from services.migration.report_html import TEMPLATES as REPORT_TEMPLATES
 from services.monitor.live import Live, Shown
-from services.monitor.live_plots import colour, dash, plot, written
+from services.monitor.live_plots import plot, styles, written
 from services.monitor.panels import Kind
 
 TEMPLATES = Path(__file__).with_name("templates")
+WIDE_FROM = 12
 STROKES = {"-": "", "--": "5 3", ":": "1 3", "-.": "6 2 1 2"}
 
 
@@ -55,6 +56,7 @@ def _panel(name: str, shown: Shown, live: Live) -> dict[str, Any]:
         "empty": not shown.series,
         "need": str(panel.need),
         "keyed": panel.kind is Kind.LINES,
+        "wide": panel.kind is Kind.TABLE and len(rows) > WIDE_FROM,
     }
 
 
@@ -63,10 +65,10 @@ def _rows(shown: Shown) -> list[dict[str, str]]:
         {
             "name": series.name,
             "value": written(series.last, shown.panel.unit),
-            "colour": colour(series.name, number),
-            "stroke": STROKES[dash(series.name, number)],
+            "colour": own,
+            "stroke": STROKES[stroke],
         }
-        for number, series in enumerate(shown.series)
+        for series, (own, stroke) in zip(shown.series, styles(shown.series), strict=True)
     ]
 
 

@@ -27,11 +27,15 @@ def colour(name: str, number: int) -> str:
     return CYCLE[number % len(CYCLE)]
 
 
-def dash(name: str, number: int) -> str:
-    """p50 is broken, p95 whole; series that share a colour differ in their strokes."""
-    if name.endswith(("p50", "target", "limit", "margin")):
-        return "--"
-    return "-" if name.endswith("p95") else DASHES[number // len(CYCLE) % len(DASHES)]
+def styles(series: Sequence[Series]) -> list[tuple[str, str]]:
+    """Colour and stroke of each: p50 broken, p95 whole, and no two alike until four share a colour."""
+    found: list[tuple[str, str]] = []
+    for number, one in enumerate(series):
+        own = colour(one.name, number)
+        wanted = "--" if one.name.endswith(("p50", "target", "limit", "margin")) else "-"
+        taken = {stroke for other, stroke in found if other == own}
+        found.append((own, next((stroke for stroke in (wanted, *DASHES) if stroke not in taken), wanted)))
+    return found
 
 
 def plot(name: str, shown: Shown, *, start: float, end: float) -> Plot:
@@ -58,7 +62,7 @@ def written(value: float, unit: str) -> str:
         case "s":
             return f"{value:.3g} s" if abs(value) >= 1 or value == 0 else f"{1000 * value:.3g} ms"
         case "bytes":
-            return f"{value / 2**30:.3g} GiB"
+            return f"{value / 2**30:.3g} GiB" if abs(value) >= 2**26 or value == 0 else f"{value:,.0f} B"
         case "currencyUSD":
             return f"$ {value:.3g}"
         case "d" | "h":
@@ -69,17 +73,36 @@ def written(value: float, unit: str) -> str:
             return f"{value:,.4g}".replace("e+0", "e")
 
 
-def _lines(axes: Axes, shown: Shown, _end: float) -> None:
-    for number, series in enumerate(shown.series):
-        times, values = zip(*series.points, strict=True)
-        own = COLOURS[colour(series.name, number)]
-        axes.plot(times, values, color=own, linewidth=1.4, linestyle=dash(series.name, number))
-        axes.plot(times[-1:], values[-1:], color=own, marker="o", markersize=3)
-    low, high = axes.get_ylim()
-    axes.set_ylim(min(0.0, low), high if high > 0 else 1.0)
+def _lines(axes: Axes, shown: Shown, end: float) -> None:
+    most = 0.0
+    for series, (variable, stroke) in zip(shown.series, styles(shown.series), strict=True):
+        own = COLOURS[variable]
+        for part in runs(series, end):
+            times, values = zip(*part, strict=True)
+            axes.plot(times, values, color=own, linewidth=1.4, linestyle=stroke)
+            most = max(most, *values)
+        axes.plot(*series.points[-1], color=own, marker="o", markersize=3)
+    low = min(0.0, *(value for series in shown.series for _, value in series.points))
+    axes.set_ylim(low, most * 1.08 if most > 0 else 1.0)
     axes.yaxis.set_major_locator(MaxNLocator(4))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda v, _: written(v, shown.panel.unit)))
     axes.grid(axis="y")
+
+
+def runs(series: Series, end: float) -> list[list[tuple[float, float]]]:
+    """The points without the gaps between them: where nothing was measured, no line says so."""
+    step = _step([t for t, _ in series.points], end) if series.points else 0.0
+    found: list[list[tuple[float, float]]] = []
+    for point in series.points:
+        if found and point[0] - found[-1][-1][0] <= 1.5 * step:
+            found[-1].append(point)
+        else:
+            found.append([point])
+    return found
+
+
+def _step(times: Sequence[float], end: float) -> float:
+    return min((b - a for a, b in itertools.pairwise(times)), default=(end - times[0]) or 1.0)
 
 
 def _states(series: Sequence[Series]) -> list[Series]:
@@ -90,20 +113,20 @@ def _states(series: Sequence[Series]) -> list[Series]:
 def _bars(axes: Axes, shown: Shown, end: float) -> None:
     found = _states(shown.series)
     for row, series in enumerate(found):
-        times = [t for t, _ in series.points]
-        step = min((b - a for a, b in itertools.pairwise(times)), default=(end - times[0]) or 1.0)
-        spans = [(t, step) for t, value in series.points if value > 0]
+        step = _step([t for t, _ in series.points], end)
+        on = Series(series.name, tuple(point for point in series.points if point[1] > 0))
+        spans = [(part[0][0], part[-1][0] - part[0][0] + step) for part in runs(on, end)]
         axes.broken_barh(spans, (row - 0.35, 0.7), facecolors=COLOURS[colour(series.name, row)], edgecolors="none")
     axes.set_yticks(range(len(found)), [s.name[:20] for s in found])
     axes.set_ylim(len(found) - 0.4, -0.6)
 
 
-def _heat(axes: Axes, shown: Shown, _end: float) -> None:
+def _heat(axes: Axes, shown: Shown, end: float) -> None:
     """Each bucket's own count, the darker the more: buckets come cumulative."""
     own = COLOURS[colour(shown.panel.title, 0)]
     buckets = sorted(((float(s.name.replace("+Inf", "inf")), dict(s.points)) for s in shown.series), key=lambda b: b[0])
     times = sorted({t for _, points in buckets for t in points})
-    step = (times[1] - times[0]) if len(times) > 1 else 60.0
+    step = _step(times, end)
     counts = {
         (row, t): points.get(t, 0.0) - (buckets[row - 1][1].get(t, 0.0) if row else 0.0)
         for row, (_, points) in enumerate(buckets)
