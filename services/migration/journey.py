@@ -18,7 +18,7 @@ from services.migration.asking import Asker
 from services.migration.demo import Traffic
 from services.migration.errors import EngineUnreachable, Superseded
 from services.migration.facts import Watch
-from services.migration.findings import Finding, Level, failed
+from services.migration.findings import Finding, failed
 from services.migration.gates import Policy
 from services.migration.ledger import Entry
 from services.migration.measure import Seams
@@ -47,17 +47,14 @@ class MigrationResult:
         """0 on vLLM in full, 1 where something failed, 2 where it is held."""
         if self.standing.stage is Stage.FULL:
             return 0
+        bad_finding = bool(self.findings) and failed(list(self.findings))
         bad_verdict = self.verdict is not None and self.verdict.outcome is Outcome.FAIL
-        return 1 if self.action is Action.ROLLBACK or bad_verdict or failed_finding(self.findings) else 2
+        return 1 if self.action is Action.ROLLBACK or bad_verdict or bad_finding else 2
 
 
 def held_back(standing: Standing) -> bool:
     """Whether a few still ask Ollama first, as the control of a full move."""
     return standing.stage is Stage.FULL and standing.share < 1.0
-
-
-def failed_finding(findings: tuple[Finding, ...]) -> bool:
-    return any(f.level is Level.FAIL for f in findings)
 
 
 @dataclass(slots=True, kw_only=True)
