@@ -127,19 +127,13 @@ def assemble(
     metrics = Metrics(registry or CollectorRegistry(), service=service, providers=names, models=aliases)
     shared = {provider.name: _limit(provider, limits, metrics) for provider in providers}
 
-    def link(provider: Provider, alias: str) -> Link:
-        return Link(
-            provider,
-            alias=alias,
-            limit=shared[provider.name],
-            first_token_s=limits.first_token_s,
-            on_state=metrics.breaker_changed,
-            probe_every_s=probe_every_s,
-        )
+    def chain(alias: str) -> Chain:
+        links = {p.name: _link(p, alias, shared[p.name], limits, metrics, probe_every_s) for p in providers}
+        return Chain(links, queue_wait_s=limits.queue_wait_s)
 
     return LLMClient(
         service=service,
-        chains={a: Chain({p.name: link(p, a) for p in providers}, queue_wait_s=limits.queue_wait_s) for a in aliases},
+        chains={a: chain(a) for a in aliases},
         rollout=rollout or RolloutWatch(NO_ROLLOUT),
         pin=pin,
         limits=limits,
@@ -149,6 +143,19 @@ def assemble(
         sampling=sampling,
         keeps_words=keeps_words,
         on_close=on_close,
+    )
+
+
+def _link(
+    provider: Provider, alias: str, limit: AimdLimit, limits: Limits, metrics: Metrics, probe_every_s: float
+) -> Link:
+    return Link(
+        provider,
+        alias=alias,
+        limit=limit,
+        first_token_s=limits.first_token_s,
+        on_state=metrics.breaker_changed,
+        probe_every_s=probe_every_s,
     )
 
 

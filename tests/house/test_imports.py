@@ -17,7 +17,8 @@ SERVICE = ("services.web", "services.admin", "services.llm")
 MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "services.variables": (),
     "services.addresses": (),
-    "services.settings": ("services.variables", "services.addresses"),
+    "services.telemetry": (),
+    "services.settings": ("services.variables", "services.addresses", "services.telemetry"),
     "services.sample": (),
     "services.llm.errors": (),
     "services.llm.registry": VALUES,

@@ -49,7 +49,7 @@ def test_the_page_and_the_services_name_the_same_metrics(tmp_path: Path) -> None
     assert {name: kind for name, (kind, _) in documented().items()} == registered(tmp_path)
 
 
-@pytest.mark.parametrize("definition", [*METRICS, *PAID, *EXPORTED], ids=lambda d: d.name)
+@pytest.mark.parametrize("definition", [*METRICS, *PAID, *COST, *EXPORTED], ids=lambda d: d.name)
 def test_the_labels_are_those_of_the_code(definition: object) -> None:
     assert documented()[definition.name] == (definition.kind, definition.labels)  # type: ignore[attr-defined]
 
