@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from services.monitor.panels import RANGE, WINDOW, Board, Kind, Need, Panel, Query, share
+from services.monitor.panels import RANGE, WINDOW, Board, Kind, Need, Panel, Query, Share
 
 TOKENS = f"sum by (service, provider) (rate(llm_tokens_total[{WINDOW}]))"
 ANSWERED = 'llm_requests_total{outcome="ok"'
@@ -31,7 +31,7 @@ COST = Board(
             queries=(
                 Query(
                     "1000000 * "
-                    + share(
+                    + Share(
                         f"sum by (provider) (increase(llm_cost_usd_total[{RANGE}]))",
                         f"sum by (provider) (increase(llm_tokens_total[{RANGE}]))",
                     ),
@@ -74,7 +74,7 @@ COST = Board(
             unit="percentunit",
             queries=(
                 Query(
-                    share(
+                    Share(
                         f"sum by (provider) (rate(llm_usage_missing_total[{WINDOW}]))",
                         f'sum by (provider) (rate(llm_attempts_total{{error_type="none"}}[{WINDOW}]))',
                     ),
@@ -98,7 +98,7 @@ COST = Board(
             need=Need.PAID,
             queries=(
                 Query(
-                    share(
+                    Share(
                         f'sum by (service) (rate({ANSWERED},provider=~"remote|anthropic"}}[{WINDOW}]))',
                         f"sum by (service) (rate({ANSWERED}}}[{WINDOW}]))",
                     ),

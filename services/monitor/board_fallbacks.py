@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from services.monitor.panels import WINDOW, Board, Kind, Panel, Query, quantiles, rates, share
+from services.monitor.panels import WINDOW, Board, Kind, Panel, Quantiles, Query, Rate, Share
 
 FAILED = 'llm_attempts_total{error_type!~"none|cancelled"}'
 
@@ -17,7 +17,7 @@ FALLBACKS = Board(
             unit="percentunit",
             queries=(
                 Query(
-                    share(rates("llm_fallbacks_total", "service"), rates("llm_requests_total", "service")),
+                    Share(Rate("llm_fallbacks_total", "service"), Rate("llm_requests_total", "service")),
                     "{{service}}",
                 ),
             ),
@@ -27,7 +27,7 @@ FALLBACKS = Board(
             says="The eight that happen most. The reason is the error of the provider that was to answer first.",
             unit="reqps",
             queries=(
-                Query(f"topk(8, {rates('llm_fallbacks_total', 'from, to, reason')})", "{{from}} to {{to}}: {{reason}}"),
+                Query(f"topk(8, {Rate('llm_fallbacks_total', 'from, to, reason')})", "{{from}} to {{to}}: {{reason}}"),
             ),
         ),
         Panel(
@@ -74,7 +74,7 @@ FALLBACKS = Board(
             title="Turned away",
             says="Told to come back: the queue was full, it would have taken too long, or the engine said so.",
             unit="reqps",
-            queries=(Query(rates("llm_shed_total", "service, reason"), "{{service}} {{reason}}"),),
+            queries=(Query(Rate("llm_shed_total", "service, reason"), "{{service}} {{reason}}"),),
         ),
         Panel(
             title="Waiting, and under way",
@@ -89,7 +89,7 @@ FALLBACKS = Board(
             title="Wait for a turn",
             says="All providers together.",
             unit="s",
-            queries=quantiles("llm_queue_wait_seconds", "service"),
+            queries=Quantiles("llm_queue_wait_seconds", "service"),
         ),
         Panel(
             title="Errors of tries, by kind",
@@ -97,7 +97,7 @@ FALLBACKS = Board(
             unit="reqps",
             queries=(
                 Query(
-                    f"topk(8, {rates(FAILED, 'provider, error_type')})",
+                    f"topk(8, {Rate(FAILED, 'provider, error_type')})",
                     "{{provider}} {{error_type}}",
                 ),
             ),
@@ -107,7 +107,7 @@ FALLBACKS = Board(
             says="Rescued: another provider went on. Partial: the reader was told.",
             unit="reqps",
             queries=(
-                Query(rates("llm_streams_total", "outcome"), "{{outcome}}"),
+                Query(Rate("llm_streams_total", "outcome"), "{{outcome}}"),
                 Query(f"sum(rate(llm_retries_total[{WINDOW}]))", "sent again on a new connection"),
             ),
         ),

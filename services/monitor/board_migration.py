@@ -2,26 +2,36 @@
 
 from __future__ import annotations
 
-from services.monitor.panels import RANGE, WINDOW, Board, Kind, Panel, Query, quantiles, share
+from services.monitor.panels import RANGE, WINDOW, Board, Kind, Panel, Quantiles, Query, Rate, Share
 
 ONE = 'service="$service"'
 SLOW = "llm_attempt_time_to_first_chunk_seconds"
 WHOLE = "llm_attempt_duration_seconds"
 
 
-def _p95(provider: str, histogram: str) -> str:
-    rate = f'sum by (le) (rate({histogram}_bucket{{{ONE},provider="{provider}"}}[{WINDOW}]))'
-    return f"histogram_quantile(0.95, {rate})"
+class P95(str):
+    """The 95 % quantile of one engine's histogram, of the service on the board."""
+
+    __slots__ = ()
+
+    def __new__(cls, provider: str, histogram: str) -> P95:
+        rate = f'sum by (le) (rate({histogram}_bucket{{{ONE},provider="{provider}"}}[{WINDOW}]))'
+        return super().__new__(cls, f"histogram_quantile(0.95, {rate})")
 
 
-def _first(of: str = "") -> str:
-    return f'sum{of} (rate(llm_attempts_total{{{ONE},attempt="first"}}[{WINDOW}]))'
+class OfRange(str):
+    """The same over the range shown, of every service."""
+
+    __slots__ = ()
+
+    def __new__(cls, provider: str, histogram: str) -> OfRange:
+        rate = f'sum by (service, le) (rate({histogram}_bucket{{provider="{provider}"}}[{RANGE}]))'
+        return super().__new__(cls, f"histogram_quantile(0.95, {rate})")
 
 
-def _bad(of: str) -> str:
-    wrong = f'sum by (provider) (rate(llm_attempts_total{{{ONE},error_type!~"none|cancelled"}}[{WINDOW}]))'
-    return share(wrong, f"sum by (provider) (rate(llm_attempts_total{{{ONE}}}[{WINDOW}]))") + of
-
+ASKED_FIRST = f'(rate(llm_attempts_total{{{ONE},attempt="first"}}[{WINDOW}]))'
+FAILED = f'llm_attempts_total{{{ONE},error_type!~"none|cancelled"}}'
+TRIED = f"llm_attempts_total{{{ONE}}}"
 
 MIGRATION = Board(
     uid="cutover-migration",
@@ -41,7 +51,7 @@ MIGRATION = Board(
             unit="percentunit",
             queries=(
                 Query(
-                    f"{_first(' by (provider)')} / ignoring (provider) group_left () ({_first()} > 0)",
+                    f"sum by (provider) {ASKED_FIRST} / ignoring (provider) group_left () (sum {ASKED_FIRST} > 0)",
                     "{{provider}} first",
                 ),
                 Query(f"llm_canary_target_ratio{{{ONE}}}", "vllm target"),
@@ -51,33 +61,33 @@ MIGRATION = Board(
             title="Time to the first token, by engine",
             says="Each engine's own time, tries that failed before it left out. Streams only.",
             unit="s",
-            queries=quantiles(SLOW, "provider", ONE),
+            queries=Quantiles(SLOW, "provider", ONE),
         ),
         Panel(
             title="Time per output token, by engine",
             says="Decode speed behind the first token, once per streamed answer.",
             unit="s",
-            queries=quantiles("llm_attempt_time_per_output_token_seconds", "provider", ONE),
+            queries=Quantiles("llm_attempt_time_per_output_token_seconds", "provider", ONE),
         ),
         Panel(
             title="Whole answer, by engine",
             says="One try that answered, from asking to its end.",
             unit="s",
-            queries=quantiles("llm_attempt_duration_seconds", "provider", ONE),
+            queries=Quantiles("llm_attempt_duration_seconds", "provider", ONE),
         ),
         Panel(
             title="Whole answer, as the caller waits",
             says="Queue and failed tries included, by who finally answered. A fallback holds the time lost before it.",
             unit="s",
-            queries=quantiles("llm_request_duration_seconds", "provider", ONE),
+            queries=Quantiles("llm_request_duration_seconds", "provider", ONE),
         ),
         Panel(
             title="vLLM / Ollama, p95",
             says="Below 1 vLLM is faster. Only while both answer; look at the sample counts before believing it.",
             queries=(
-                Query(f"{_p95('vllm', SLOW)} / {_p95('ollama', SLOW)}", "first token"),
+                Query(f"{P95('vllm', SLOW)} / {P95('ollama', SLOW)}", "first token"),
                 Query(
-                    f"{_p95('vllm', WHOLE)} / {_p95('ollama', WHOLE)}",
+                    f"{P95('vllm', WHOLE)} / {P95('ollama', WHOLE)}",
                     "whole answer",
                 ),
                 Query("vector(1)", "equal"),
@@ -97,7 +107,7 @@ MIGRATION = Board(
             title="Tries that failed, by engine",
             says="Share of tries with an error. A caller that left is no error.",
             unit="percentunit",
-            queries=(Query(_bad(""), "{{provider}}"),),
+            queries=(Query(Share(Rate(FAILED, "provider"), Rate(TRIED, "provider")), "{{provider}}"),),
         ),
         Panel(
             title="Output tokens a second, by engine",
@@ -208,11 +218,7 @@ STAGES = Board(
             kind=Kind.NUMBERS,
             queries=(
                 Query(
-                    " / ".join(
-                        "histogram_quantile(0.95, sum by (service, le) (rate("
-                        f'{SLOW}_bucket{{provider="{provider}"}}[{RANGE}])))'
-                        for provider in ("vllm", "ollama")
-                    ),
+                    f"{OfRange('vllm', SLOW)} / {OfRange('ollama', SLOW)}",
                     "{{service}}",
                 ),
             ),

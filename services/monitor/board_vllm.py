@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from services.monitor.panels import RANGE, WINDOW, Board, Kind, Panel, Query, quantiles, rates, share
+from services.monitor.panels import RANGE, WINDOW, Board, Kind, Panel, Quantiles, Query, Rate, Share
 
 
-def _part(seconds: str) -> str:
-    whole = f"sum(rate(vllm:e2e_request_latency_seconds_sum[{WINDOW}]))"
-    return share(f"sum(rate(vllm:request_{seconds}_time_seconds_sum[{WINDOW}]))", whole)
+class Part(str):
+    """The share that one phase has of all seconds of all requests."""
+
+    __slots__ = ()
+
+    def __new__(cls, phase: str) -> Part:
+        whole = f"sum(rate(vllm:e2e_request_latency_seconds_sum[{WINDOW}]))"
+        return super().__new__(cls, Share(f"sum(rate(vllm:request_{phase}_time_seconds_sum[{WINDOW}]))", whole))
 
 
 VLLM = Board(
@@ -19,7 +24,7 @@ VLLM = Board(
             title="Requests by how they finished",
             says="Aborts by a closed connection are not counted at all in vLLM 0.32.",
             unit="reqps",
-            queries=(Query(rates("vllm:request_success_total", "finished_reason"), "{{finished_reason}}"),),
+            queries=(Query(Rate("vllm:request_success_total", "finished_reason"), "{{finished_reason}}"),),
         ),
         Panel(
             title="Running and waiting",
@@ -41,7 +46,7 @@ VLLM = Board(
             unit="percentunit",
             queries=(
                 Query(
-                    share(
+                    Share(
                         f"sum(rate(vllm:prefix_cache_hits_total[{WINDOW}]))",
                         f"sum(rate(vllm:prefix_cache_queries_total[{WINDOW}]))",
                     ),
@@ -53,7 +58,7 @@ VLLM = Board(
             title="Where the time goes",
             says="Shares of the whole: queue, prefill, decode.",
             unit="percentunit",
-            queries=tuple(Query(_part(part), part) for part in ("queue", "prefill", "decode")),
+            queries=tuple(Query(Part(part), part) for part in ("queue", "prefill", "decode")),
         ),
         Panel(
             title="Tokens a second",
@@ -68,7 +73,7 @@ VLLM = Board(
             says="Batching at work: near 1 it serves one at a time.",
             queries=(
                 Query(
-                    share(
+                    Share(
                         f"sum(rate(vllm:iteration_tokens_total_sum[{WINDOW}]))",
                         f"sum(rate(vllm:iteration_tokens_total_count[{WINDOW}]))",
                     ),
@@ -99,7 +104,7 @@ VLLM = Board(
             title="HTTP answers, by path and status",
             says="4xx here are names and window lengths that do not fit: the usual mistakes of a move from Ollama.",
             unit="reqps",
-            queries=(Query(rates('http_requests_total{job="vllm"}', "handler, status"), "{{handler}} {{status}}"),),
+            queries=(Query(Rate('http_requests_total{job="vllm"}', "handler, status"), "{{handler}} {{status}}"),),
         ),
         Panel(
             title="First token, at the client and in the engine, p50",
@@ -121,7 +126,7 @@ VLLM = Board(
             title="Time between tokens",
             says="In the engine.",
             unit="s",
-            queries=quantiles("vllm:inter_token_latency_seconds", "model_name"),
+            queries=Quantiles("vllm:inter_token_latency_seconds", "model_name"),
         ),
         Panel(
             title="Restarts in an hour, and sleep",
@@ -155,7 +160,7 @@ VLLM = Board(
             title="Requests by how they finished",
             says="Aborts by a closed connection are not counted at all in vLLM 0.32.",
             unit="reqps",
-            queries=(Query(rates("vllm:request_success_total", "finished_reason"), "{{finished_reason}}"),),
+            queries=(Query(Rate("vllm:request_success_total", "finished_reason"), "{{finished_reason}}"),),
         ),
         Panel(
             title="Running and waiting",
@@ -177,7 +182,7 @@ VLLM = Board(
             unit="percentunit",
             queries=(
                 Query(
-                    share(
+                    Share(
                         f"sum(rate(vllm:prefix_cache_hits_total[{WINDOW}]))",
                         f"sum(rate(vllm:prefix_cache_queries_total[{WINDOW}]))",
                     ),
@@ -189,7 +194,7 @@ VLLM = Board(
             title="Where the time goes",
             says="Shares of the whole: queue, prefill, decode.",
             unit="percentunit",
-            queries=tuple(Query(_part(part), part) for part in ("queue", "prefill", "decode")),
+            queries=tuple(Query(Part(part), part) for part in ("queue", "prefill", "decode")),
         ),
         Panel(
             title="Tokens a second",
@@ -204,7 +209,7 @@ VLLM = Board(
             says="Batching at work: near 1 it serves one at a time.",
             queries=(
                 Query(
-                    share(
+                    Share(
                         f"sum(rate(vllm:iteration_tokens_total_sum[{WINDOW}]))",
                         f"sum(rate(vllm:iteration_tokens_total_count[{WINDOW}]))",
                     ),
@@ -235,7 +240,7 @@ VLLM = Board(
             title="HTTP answers, by path and status",
             says="4xx here are names and window lengths that do not fit: the usual mistakes of a move from Ollama.",
             unit="reqps",
-            queries=(Query(rates('http_requests_total{job="vllm"}', "handler, status"), "{{handler}} {{status}}"),),
+            queries=(Query(Rate('http_requests_total{job="vllm"}', "handler, status"), "{{handler}} {{status}}"),),
         ),
         Panel(
             title="First token, at the client and in the engine, p50",
@@ -257,7 +262,7 @@ VLLM = Board(
             title="Time between tokens",
             says="In the engine.",
             unit="s",
-            queries=quantiles("vllm:inter_token_latency_seconds", "model_name"),
+            queries=Quantiles("vllm:inter_token_latency_seconds", "model_name"),
         ),
         Panel(
             title="Restarts in an hour, and sleep",

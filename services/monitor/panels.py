@@ -61,21 +61,32 @@ class Board:
 WINDOW, RANGE = "$__rate_interval", "$__range"
 
 
-def quantiles(histogram: str, by: str, where: str = "", *, legend: str = "") -> tuple[Query, ...]:
+class Quantiles(tuple[Query, ...]):
     """p50 and p95 of a histogram by a label."""
-    rate = f"sum by ({by}, le) (rate({histogram}_bucket{{{where}}}[{WINDOW}]))"
-    named = legend or "{{" + by + "}}"
-    return tuple(Query(f"histogram_quantile({q}, {rate})", f"{named} p{round(q * 100)}") for q in (0.5, 0.95))
+
+    def __new__(cls, histogram: str, by: str, where: str = "") -> Quantiles:
+        rate = f"sum by ({by}, le) (rate({histogram}_bucket{{{where}}}[{WINDOW}]))"
+        named = "{{" + by + "}}"
+        both = [Query(f"histogram_quantile({q}, {rate})", f"{named} p{round(q * 100)}") for q in (0.5, 0.95)]
+        return super().__new__(cls, both)
 
 
-def rates(name: str, by: str) -> str:
+class Rate(str):
     """A counter's pace, by labels."""
-    return f"sum by ({by}) (rate({name}[{WINDOW}]))"
+
+    __slots__ = ()
+
+    def __new__(cls, name: str, by: str) -> Rate:
+        return super().__new__(cls, f"sum by ({by}) (rate({name}[{WINDOW}]))")
 
 
-def share(part: str, whole: str) -> str:
+class Share(str):
     """A ratio that has no value without a whole, instead of one that is not a number."""
-    return f"{part} / ({whole} > 0)"
+
+    __slots__ = ()
+
+    def __new__(cls, part: str, whole: str) -> Share:
+        return super().__new__(cls, f"{part} / ({whole} > 0)")
 
 
 def plain(expr: str, values: Mapping[str, str]) -> str:
