@@ -26,7 +26,7 @@ import httpx2
 from services import settings as settings_room
 from services.settings import Settings
 from services.stack import local
-from tests.conftest import REPO, Quiet, _free_ports
+from tests.conftest import REPO, Quiet, free_ports
 from tests.recorded.asked import ASKED_OF_OLLAMA, ASKED_OF_VLLM, REPEAT, Asked
 
 HERE = Path(__file__).parent
@@ -53,7 +53,7 @@ def _engines() -> Iterator[Settings]:
     if os.environ.get("VLLM_URL") and os.environ.get("OLLAMA_URL"):
         yield settings_room.load(os.environ)
         return
-    vllm_port, ollama_port = _free_ports(2)
+    vllm_port, ollama_port = free_ports(2)
     with tempfile.TemporaryDirectory() as home:
         env = {
             **os.environ,
