@@ -29,6 +29,13 @@ TPOT_BUCKETS = (
 DURATION_BUCKETS = tuple(0.01 * 2**i for i in range(16))
 """OpenTelemetry's client list, 10 ms doubling to 328 s."""
 
+ATTEMPT_BUCKETS = tuple(float(f"{0.01 * 2 ** (i / 3):.5g}") for i in range(46))
+"""The same with two edges between each two, 26 % apart: a canary's guard tells slow answers by them, and between edges
+that double it did not see an engine that took three times as long."""
+
+ATTEMPT_TTFC_BUCKETS = tuple(sorted({*TTFC_BUCKETS, *ATTEMPT_BUCKETS[:43]}))
+"""vLLM's own edges and as many between them, for the same reason."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Definition:
@@ -84,14 +91,14 @@ METRICS = (
         kind="histogram",
         labels=("service", "provider"),
         help="One try at one provider that answered",
-        buckets=DURATION_BUCKETS,
+        buckets=ATTEMPT_BUCKETS,
     ),
     Definition(
         name="llm_attempt_time_to_first_chunk_seconds",
         kind="histogram",
         labels=("service", "provider"),
         help="From the start of a try to its first content token; streams only",
-        buckets=TTFC_BUCKETS,
+        buckets=ATTEMPT_TTFC_BUCKETS,
     ),
     Definition(
         name="llm_attempt_time_per_output_token_seconds",

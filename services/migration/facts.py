@@ -13,7 +13,7 @@ from prometheus_client.samples import Sample
 from pydantic import TypeAdapter, ValidationError
 
 from services.llm.errors import ErrorType
-from services.llm.measures import DURATION_BUCKETS, TTFC_BUCKETS
+from services.llm.measures import ATTEMPT_BUCKETS, ATTEMPT_TTFC_BUCKETS
 from services.llm.routing import OLLAMA, VLLM
 from services.migration import evidence
 from services.migration.errors import EngineUnreachable
@@ -33,7 +33,7 @@ PASSED_OVER = frozenset({ErrorType.BREAKER_OPEN, ErrorType.SHED})
 
 TIMES = {"llm_attempt_duration_seconds_bucket": "slow", "llm_attempt_time_to_first_chunk_seconds_bucket": "chunk"}
 KINDS = {"slow": "slow", "chunk": "slow first chunk"}
-EDGES = {"slow": (*DURATION_BUCKETS, math.inf), "chunk": (*TTFC_BUCKETS, math.inf)}
+EDGES = {"slow": (*ATTEMPT_BUCKETS, math.inf), "chunk": (*ATTEMPT_TTFC_BUCKETS, math.inf)}
 
 Counters = Mapping[str, float]
 """`what/engine/detail` to how often, since the service started; zeros left out.

@@ -45,14 +45,27 @@ def test_what_callers_do_wrong_is_neither_good_nor_bad(error: str) -> None:
     assert watch({f"first/vllm/{error}": 9}).candidate.requests == 0
 
 
+def took(engine: str, *seconds: float) -> dict[str, float]:
+    """The counters of answers that took so long, as a metrics page shows them."""
+    counts = {edge: float(sum(s <= edge for s in seconds)) for edge in facts.EDGES["slow"]}
+    return {f"slow/{engine}/{edge}": n for edge, n in counts.items() if n}
+
+
 def test_slow_is_judged_by_what_ollama_took_before_the_reading() -> None:
     """The first reading only teaches how long Ollama takes; the second is judged by it."""
-    quick = {"slow/ollama/0.64": 40.0, "slow/ollama/1.28": 40.0, "slow/ollama/inf": 40.0}
-    late = {"slow/vllm/1.28": 5.0, "slow/vllm/2.56": 30.0, "slow/vllm/inf": 30.0}
+    quick, late = took("ollama", *[0.6] * 40), took("vllm", *[0.7] * 5, *[1.9] * 25)
     found = watch(quick, {**quick, **late})
     slow = found.evidence.processes["slow"]
     assert (slow.candidate, slow.control) == (evidence.Seen(n=30, bad=25), evidence.Seen())
     assert watch({**quick, **late}).evidence.processes["slow"].candidate == evidence.Seen()
+
+
+def test_an_engine_that_takes_three_times_as_long_is_slow_wherever_it_stands_between_edges() -> None:
+    """The edges are near enough to each other, whatever the control takes."""
+    for base in (0.05, 0.1, 0.13, 0.19, 0.29, 0.3, 0.45, 0.7, 1.1, 3.0, 20.0):
+        quick = took("ollama", *(base * (1 + i / 200) for i in range(40)))
+        found = watch(quick, {**quick, **took("vllm", *[3 * base] * 30)}).evidence.processes["slow"]
+        assert found.candidate == evidence.Seen(n=30, bad=30), base
 
 
 def test_one_counter_that_fell_means_that_all_began_anew() -> None:
