@@ -37,6 +37,7 @@ __all__ = [
     "up",
 ]
 
+MONITOR = "monitor"
 READY_S = 180.0
 LOOK_S = 0.2
 TAKE_BACK_S = 2.0
@@ -46,6 +47,7 @@ TAKE_BACK_S = 2.0
 def up(settings: Settings, progress: Progress, *, env: Mapping[str, str], services: Sequence[str] = SERVICES) -> None:
     """Install what is missing, start both engines at once, wait until each generates, then start the services.
 
+    With all services also the exporter of stages, verdicts and engines (`services.monitor`).
     What runs already is kept. On an error or an interrupt everything started by this call is stopped, nothing else.
     `env` is what the children get, with the resolved settings over it.
     """
@@ -180,17 +182,23 @@ def _services(job: Job, names: Sequence[str]) -> None:
     for name in names:
         if not job.running(name, job.settings.ports[name], f"CUTOVER_{name.upper()}_PORT"):
             job.start(service_launch(job.settings, name, env))
+    if set(names) == set(SERVICES) and not job.running(MONITOR, job.settings.monitor_port, "CUTOVER_MONITOR_PORT"):
+        job.start(_monitor_launch(job.settings, env))
     for name in names:
-        _wait_for(job, name)
+        url = job.settings.service_url(name)
+        _wait_for(job, name, url, ready.service_is_ready(url))
+    if set(names) == set(SERVICES):
+        url = f"http://{job.settings.bind}:{job.settings.monitor_port}/metrics"
+        _wait_for(job, MONITOR, url, ready.answers(url))
 
 
-def _wait_for(job: Job, name: str) -> None:
-    step, url = f"{name} start", job.settings.service_url(name)
+def _wait_for(job: Job, name: str, url: str, check: ready.Check) -> None:
+    step = f"{name} start"
     record = job.processes.running(name)
     job.progress.begin(step, url)
     ready.wait(
         f"{name} at {url} (log {job.settings.home / 'logs' / name}.log)",
-        ready.service_is_ready(url),
+        check,
         died=lambda: death(job, name, record),
         deadline_s=READY_S,
         cancelled=job.cancelled,
@@ -206,6 +214,13 @@ def service_launch(settings: Settings, name: str, env: Mapping[str, str]) -> Lau
     return Launch(
         name=name, argv=tuple(argv), env=env, port=settings.ports[name], port_variable=f"CUTOVER_{name.upper()}_PORT"
     )
+
+
+def _monitor_launch(settings: Settings, env: Mapping[str, str]) -> Launch:
+    """How the exporter is started, which shows stages, verdicts and engines to Prometheus."""
+    argv = (sys.executable, "-P", "-m", "services.monitor")
+    port = settings.monitor_port
+    return Launch(name=MONITOR, argv=argv, env=env, port=port, port_variable="CUTOVER_MONITOR_PORT")
 
 
 def service_env(job: Job) -> dict[str, str]:

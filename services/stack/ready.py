@@ -99,6 +99,11 @@ def service_is_ready(url: str) -> Check:
     return lambda http: _status(http.get(f"{url}/readyz"))
 
 
+def answers(url: str) -> Check:
+    """A page is there."""
+    return lambda http: _status(http.get(url))
+
+
 def vllm_version(settings: Settings) -> str:
     return _version(f"{settings.vllm_url}/version", _bearer(settings))
 
