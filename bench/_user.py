@@ -40,7 +40,6 @@ class ServiceUser(FastHttpUser):
         """Ask the items of this recipe."""
         self._recipe = asked
         self._plan = plan_of(self.environment)
-        self._name = f"{self.service} {self._recipe['path']}"
         self._deck: list[dict[str, Any]] = []
 
     @task
@@ -95,6 +94,14 @@ class ServiceUser(FastHttpUser):
         field = self._recipe["nonce_field"]
         return {**item["body"], field: f"[{nonce}] {item['body'][field]}"}
 
+    def _path(self, item: Mapping[str, Any]) -> str:
+        """Where the item is asked: its own path, else the recipe's."""
+        return str(item.get("path", self._recipe["path"]))
+
+    def _name(self, item: Mapping[str, Any]) -> str:
+        """Locust tells requests apart by it."""
+        return f"{self.service} {self._path(item)}"
+
     def _headers(self, arm: str) -> dict[str, str]:
         headers = {"Accept": "text/event-stream", "Accept-Encoding": "identity"} if self._recipe["stream"] else {}
         if arm:
@@ -106,10 +113,11 @@ class ServiceUser(FastHttpUser):
     ) -> _records.Record:
         record = self._exchange(item, nonce, arm, due_s=due_s, **place)
         self._keep(record)
-        self._fire("TTFT", record.ttft_ms)
-        self._fire("TPOT", record.tpot_ms)
+        name = self._name(item)
+        self._fire(name, "TTFT", record.ttft_ms)
+        self._fire(name, "TPOT", record.tpot_ms)
         if due_s is not None:
-            self._fire("LAG", record.lag_ms)
+            self._fire(name, "LAG", record.lag_ms)
         return record
 
     def _exchange(
@@ -124,7 +132,7 @@ class ServiceUser(FastHttpUser):
         def elapsed_ms() -> float:
             return (time.perf_counter() - start) * 1000
 
-        with self.client.post(self._recipe["path"], catch_response=True, name=self._name, **asking) as response:
+        with self.client.post(self._path(item), catch_response=True, name=self._name(item), **asking) as response:
             headers_ms = elapsed_ms()
             got = self._read(response, elapsed_ms, streams=streams)
             problem = got.problem or self._provenance_problem(got.llm, arm)
@@ -147,7 +155,7 @@ class ServiceUser(FastHttpUser):
 
     def _unsent(self, item: Mapping[str, Any], problem: str) -> _records.Record:
         """A request that was due and could not go out: a failure of the load, told like any other."""
-        self._fire("POST", 0.0, problem)
+        self._fire(self._name(item), "POST", 0.0, problem)
         return _records.Record(
             at=time.time(),
             service=self.service,
@@ -184,11 +192,11 @@ class ServiceUser(FastHttpUser):
             return "the answer does not say who gave it"
         return f"answered by {llm['provider']}, asked {arm}" if arm and llm["provider"] != arm else None
 
-    def _fire(self, kind: str, value_ms: float | None, problem: str | None = None) -> None:
+    def _fire(self, name: str, kind: str, value_ms: float | None, problem: str | None = None) -> None:
         if value_ms is not None:
             self.environment.events.request.fire(
                 request_type=kind,
-                name=self._name,
+                name=name,
                 response_time=value_ms,
                 response_length=0,
                 exception=LoadError(problem) if problem else None,

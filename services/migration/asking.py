@@ -69,14 +69,15 @@ class Asker:
         return await self._asked(item, nonce, {"X-Sticky-Key": key})
 
     async def _asked(self, item: str, nonce: str, headers: Mapping[str, str]) -> Reply:
-        body = dict(self.workload.item(item).body)
+        found = self.workload.item(item)
+        body = dict(found.body)
         body[self.workload.nonce_field] = nonce + str(body[self.workload.nonce_field])
         if self.workload.stream:
             body["stream"] = True
         sent = self.clock()
         try:
             async with asyncio.timeout(self.limit_s):
-                return await self._sent(sent, body, headers)
+                return await self._sent(sent, self.workload.path_of(found), body, headers)
         except (httpx2.ConnectError, httpx2.ConnectTimeout) as exc:
             raise NotReached(str(exc)) from exc
         except TimeoutError:
@@ -84,8 +85,8 @@ class Asker:
         except httpx2.HTTPError as exc:
             return Reply(sent_s=sent, end_s=self.clock(), error=f"transport:{type(exc).__name__}")
 
-    async def _sent(self, sent: float, body: Mapping[str, Any], headers: Mapping[str, str]) -> Reply:
-        url = self.url + self.workload.path
+    async def _sent(self, sent: float, path: str, body: Mapping[str, Any], headers: Mapping[str, str]) -> Reply:
+        url = self.url + path
         async with self.client.stream("POST", url, json=body, headers=headers, timeout=self.limit_s) as answer:
             if answer.status_code == 200 and "event-stream" in answer.headers.get("content-type", ""):
                 return await self._streamed(sent, answer)

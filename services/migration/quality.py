@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from services.migration.quality_names import GOLD, OF_ENTITIES, QualityMetric
+from services.migration.quality_names import GOLD, Form, QualityMetric, forms
 
 SHOWN = 600
 DEPTH = 10
@@ -27,11 +27,11 @@ _PUNCTUATION = frozenset(string.punctuation)
 def scores(
     metrics: Iterable[QualityMetric], answer: Mapping[str, Any], gold: Mapping[str, Any], *, shift: int = 0
 ) -> dict[str, float]:
-    """The answer's score by each metric; none for an item without gold, which counts for time only.
+    """The answer's score by each metric whose gold the item has; none without any, which counts for time only.
 
     `shift` is how many characters stood before the item's own text when it was asked (the nonce).
     """
-    return {str(m): score(m, answer, gold, shift=shift) for m in metrics} if gold else {}
+    return {str(m): score(m, answer, gold, shift=shift) for m in metrics if GOLD[m] in gold}
 
 
 def score(metric: QualityMetric, answer: Mapping[str, Any], gold: Mapping[str, Any], *, shift: int = 0) -> float:
@@ -49,7 +49,7 @@ def score(metric: QualityMetric, answer: Mapping[str, Any], gold: Mapping[str, A
         case QualityMetric.SUMMARY_CHRF:
             return chrf(_text(answer), wanted)
         case QualityMetric.TAG_F1:
-            return f1(_names(answer.get("tags")), Counter({_words(t) for t in wanted}))
+            return f1(_tags(_rows(answer.get("tags"))), Counter({_words(t) for t in wanted}))
         case QualityMetric.ENTITY_F1:
             return f1(_entities(_rows(answer.get("entities"))), _entities(wanted))
         case QualityMetric.SPAN_F1:
@@ -145,23 +145,36 @@ def _entities(entities: Iterable[Mapping[str, Any]]) -> Counter[tuple[str, str]]
     return Counter({(_words(str(e.get("text", ""))), str(e.get("type", "")).lower()) for e in entities})
 
 
-def _names(tags: object) -> Counter[str]:
-    return Counter({_words(str(t)) for t in tags} if isinstance(tags, list) else set())
+def _tags(tags: Iterable[Mapping[str, Any]]) -> Counter[str]:
+    """As a set, in any spelling; whether a tag is new makes it neither better nor worse."""
+    return Counter({_words(str(t.get("tag", ""))) for t in tags})
 
 
 def contract_ok(metrics: Iterable[QualityMetric], answer: Mapping[str, Any]) -> bool:
-    """Whether the answer has the shape that the service promises: some text, or entities that are in the text.
+    """Whether the answer has the shape that the service promises: text, tags, or entities that are in the text.
 
     Stopping at the token limit is no breach: the limit is ours, and both engines meet the same one.
     """
-    if not OF_ENTITIES.isdisjoint(metrics):
+    form = forms(metrics)
+    if Form.ENTITIES in form:
         return isinstance(answer.get("entities"), list) and not answer.get("rejected")
+    if Form.TAGS in form:
+        return isinstance(answer.get("tags"), list) and all(map(_is_tag, answer["tags"]))
     return bool(_text(answer).strip())
+
+
+def _is_tag(row: object) -> bool:
+    """A tag with a name, that tells whether it is new. None at all is an answer too, which the score judges."""
+    return isinstance(row, Mapping) and bool(_words(str(row.get("tag") or ""))) and isinstance(row.get("new"), bool)
 
 
 def shown(metrics: Iterable[QualityMetric], answer: Mapping[str, Any]) -> str:
     """What of an answer is scored, for people to look at; at most `SHOWN` characters."""
-    if not OF_ENTITIES.isdisjoint(metrics):
+    form = forms(metrics)
+    if Form.TAGS in form:
+        tags = _rows(answer.get("tags"))
+        return "; ".join(f"{t.get('tag', '')}{' (new)' if t.get('new') is True else ''}" for t in tags)[:SHOWN]
+    if Form.ENTITIES in form:
         found = _rows(answer.get("entities"))
         return "; ".join(f"{e.get('text', '')} ({e.get('type', '')})" for e in found)[:SHOWN]
     return _text(answer)[:SHOWN]

@@ -1,8 +1,9 @@
-"""The names of the quality metrics, what of an item's gold each needs, and which of them read what. Values only."""
+"""The names of the quality metrics, what of an item's gold each needs, and what of an answer each reads."""
 
 from __future__ import annotations
 
 import enum
+from collections.abc import Iterable
 
 
 class QualityMetric(enum.StrEnum):
@@ -33,4 +34,24 @@ GOLD = {
 """The gold field that each metric needs."""
 
 OF_RETRIEVAL = frozenset({QualityMetric.RETRIEVAL_NDCG, QualityMetric.RETRIEVAL_RECALL})
-OF_ENTITIES = frozenset({QualityMetric.SPAN_F1, QualityMetric.ENTITY_F1})
+
+
+class Form(enum.StrEnum):
+    """What an answer holds that is scored. An endpoint answers in one form only."""
+
+    TEXT = "text"
+    TAGS = "tags"
+    ENTITIES = "entities"
+
+
+OF_FORM = {
+    QualityMetric.TAG_F1: Form.TAGS,
+    QualityMetric.SPAN_F1: Form.ENTITIES,
+    QualityMetric.ENTITY_F1: Form.ENTITIES,
+}
+"""All others read text, or what was found for it."""
+
+
+def forms(metrics: Iterable[QualityMetric]) -> frozenset[Form]:
+    """What the metrics read, together."""
+    return frozenset(OF_FORM.get(metric, Form.TEXT) for metric in metrics)

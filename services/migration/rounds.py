@@ -152,7 +152,7 @@ class Driver:
         item = self.asker.workload.item(planned.items[position])
         good = not reply.error
         recipe, word = self.asker.workload, nonce(self.plan.id, planned.number, take, side, position)
-        names = (*recipe.metrics, *recipe.shown)
+        names = recipe.metrics_of(item)
         return Record(
             round=planned.number, side=side, position=position, item=item.id, take=take,
             scheduled_s=round(scheduled, 6), sent_s=round(reply.sent_s, 6), end_s=round(reply.end_s, 6),

@@ -15,12 +15,13 @@ from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from services.migration import gates, workload_checks
 from services.migration.errors import WorkloadError
 from services.migration.gates import Override
-from services.migration.quality_names import QualityMetric
+from services.migration.quality_names import GOLD, QualityMetric
 
 STRICT = ConfigDict(extra="forbid", strict=False)
 VERSION = 2
 """2: `metrics` and `shown` in place of the one `metric`, `[arrivals]`, `[slo]` and `[margins]`."""
 Why = Annotated[str, Field(pattern=r"\S")]
+Route = Annotated[str, Field(pattern="^/")]
 Seconds = Annotated[float, Field(gt=0, le=3600, allow_inf_nan=False)]
 
 
@@ -58,12 +59,16 @@ class Slo:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Item:
-    """One request body and what a good answer holds. Without `gold` it counts for time, not for quality."""
+    """One request body and what a good answer holds. Without `gold` it counts for time, not for quality.
+
+    `path` where it is not asked at the recipe's.
+    """
 
     __pydantic_config__: ClassVar[ConfigDict] = STRICT
     id: Annotated[str, Field(min_length=1, max_length=80)]
     body: Mapping[str, Any]
     gold: Mapping[str, Any] = field(default_factory=dict)
+    path: Route | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,7 +83,7 @@ class Workload:
     service: str
     why: Why
     licence: Why
-    path: Annotated[str, Field(pattern="^/")]
+    path: Route
     stream: bool
     concurrency: Annotated[int, Field(ge=1, le=256)]
     block: Annotated[int, Field(ge=1, le=1000)]
@@ -94,6 +99,14 @@ class Workload:
 
     def item(self, item_id: str) -> Item:
         return next(i for i in self.items if i.id == item_id)
+
+    def path_of(self, item: Item) -> str:
+        return item.path or self.path
+
+    def metrics_of(self, item: Item) -> tuple[QualityMetric, ...]:
+        """By what answers at the item's path are scored: the metrics that any item there has gold for."""
+        held = {key for i in self.items if self.path_of(i) == self.path_of(item) for key in i.gold}
+        return tuple(name for name in (*self.metrics, *self.shown) if GOLD[name] in held)
 
 
 def load(path: Path, *, service: str) -> Workload:
@@ -148,7 +161,7 @@ def _problem(workload: Workload, service: str) -> str:
         return "arrivals.rate: is needed for mode poisson, and for no other"
     if workload.slo and workload.slo.ttft is not None and not workload.stream:
         return "slo.ttft: only a streamed answer has a first word to wait for; set stream = true or leave it out"
-    items = [workload_checks.Asked(id=i.id, body=i.body, gold=i.gold) for i in workload.items]
+    items = [workload_checks.Asked(id=i.id, path=workload.path_of(i), body=i.body, gold=i.gold) for i in workload.items]
     return (
         workload_checks.of_margins(workload.margins, found.margins)
         or workload_checks.of_metrics(names, stream=workload.stream)

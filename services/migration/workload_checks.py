@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from services.migration.gates import Override
-from services.migration.quality_names import GOLD, OF_RETRIEVAL, QualityMetric
+from services.migration.quality_names import GOLD, OF_RETRIEVAL, QualityMetric, forms
 
 MOST_TOKENS, MOST_CHARS = 8192, 200_000
 TEXTS = ("phrases", "answers", "passages", "keywords", "tags")
@@ -24,6 +24,7 @@ class Asked:
     """An item as it is checked."""
 
     id: str
+    path: str
     body: Mapping[str, Any]
     gold: Mapping[str, Any]
 
@@ -58,17 +59,36 @@ def of_metrics(names: Sequence[QualityMetric], *, stream: bool) -> str:
 
 
 def of_items(items: Sequence[Asked], names: Sequence[QualityMetric], *, nonce_field: str, least: int) -> str:
-    """Ids, bodies and gold. `least` is how many items must have gold for a verdict on quality."""
+    """Ids, bodies and gold. `least` is how many items must have a metric's gold for a verdict on it."""
     doubled = [i for i, count in Counter(item.id for item in items).items() if count > 1]
     if doubled:
         return f"items: the id {doubled[0]!r} is there twice"
+    asked = _asked(items, names)
     for item in items:
-        problem = _body(item, nonce_field) or _gold(item, names, nonce_field)
+        problem = _body(item, nonce_field) or _gold(item, asked[item.path], nonce_field)
         if problem:
             return f"items.{item.id}.{problem}"
-    scored = sum(bool(item.gold) for item in items)
-    if scored < least:
-        return f"items: {scored} of {len(items)} have gold; a verdict on quality needs {least}"
+    for name in names:
+        scored = sum(GOLD[name] in item.gold for item in items)
+        if scored < least:
+            return f"items: {scored} of {len(items)} have gold.{GOLD[name]}; a verdict on {name} needs {least}"
+    return next((problem for path, own in asked.items() if (problem := _path(path, own))), "")
+
+
+def _asked(items: Sequence[Asked], names: Sequence[QualityMetric]) -> dict[str, list[QualityMetric]]:
+    """By path, the metrics that any item there has gold for: all with gold there are then scored by all of them."""
+    held: dict[str, set[str]] = {}
+    for item in items:
+        held.setdefault(item.path, set()).update(item.gold)
+    return {path: [name for name in names if GOLD[name] in keys] for path, keys in held.items()}
+
+
+def _path(path: str, own: Sequence[QualityMetric]) -> str:
+    """A path whose answers nobody can judge, or that nobody can answer well."""
+    if not own:
+        return f"items: none that is asked at {path} has gold that a metric reads, so nobody could tell a good answer"
+    if len(forms(own)) > 1:
+        return f"items: those of {path} have gold for {' and '.join(own)}, and no answer holds all of that"
     return ""
 
 
@@ -90,7 +110,7 @@ def _body(item: Asked, nonce_field: str) -> str:
 
 
 def _gold(item: Asked, names: Sequence[QualityMetric], nonce_field: str) -> str:
-    """All the gold that the metrics need, or none at all: a recorded request counts for time only."""
+    """All the gold that the metrics of its path need, or none at all: a recorded request counts for time only."""
     if not item.gold:
         return ""
     for name in names:

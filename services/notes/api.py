@@ -14,9 +14,12 @@ from services.notes.schemas import (
     NoteInfo,
     NotePage,
     NoteSummarised,
+    SuggestTags,
     Summarise,
     SummariseAnswer,
     SummaryInfo,
+    TagInfo,
+    TagsAnswer,
 )
 from services.notes.service import Notes
 from services.notes.store import Note, VersionConflict
@@ -43,6 +46,7 @@ def router() -> APIRouter:
     add("/notes/{note_id}/summary", summarise_note, methods=["POST"], summary="Summarise a note and keep it")
     add("/search", search, methods=["GET"], summary="Find notes; asks no model")
     add("/summarize", summarise, methods=["POST"], summary="Summarise a text; stores nothing")
+    add("/tags", suggest_tags, methods=["POST"], summary="Suggest tags for a text; stores nothing")
     return routes
 
 
@@ -120,6 +124,14 @@ async def summarise_note(
     if summarised is None:
         raise missing("note", note_id)
     return NoteSummarised(llm=told(response, answer), **_tagged(response, summarised).model_dump())
+
+
+async def suggest_tags(
+    body: SuggestTags, notes: UseCases, wishes: Asking, request: Request, response: Response
+) -> TagsAnswer:
+    """At most three tags of the vocabulary and at most two new ones."""
+    found, answer = await while_read(request, notes.suggest_tags(body.text, body.vocabulary, body.max_tokens, wishes))
+    return TagsAnswer(tags=[TagInfo.model_validate(t) for t in found], llm=told(response, answer))
 
 
 async def _known(notes: Notes, note_id: str) -> Note:

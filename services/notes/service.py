@@ -1,10 +1,13 @@
-"""Notes' use cases that ask a model: summarise a text, and summarise a stored note."""
+"""Notes' use cases that ask a model: summarise a text or a stored note, and suggest tags."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from services.llm.types import Answer
-from services.notes import prompts
+from services.notes import prompts, tags
 from services.notes.store import Note, Notebook, Summary
+from services.notes.tags import Tag
 from services.web.asking import Wishes
 from services.web.provenance import producer
 from services.web.room import Client
@@ -36,3 +39,18 @@ class Notes:
         made_by = producer(answer, prompt_version=prompts.PROMPT_VERSION, at=self._now())
         summary = Summary(text=answer.text.strip(), of_version=note.version, producer=made_by)
         return await self.notebook.summarised(note.id, summary), answer
+
+    async def suggest_tags(
+        self, text: str, vocabulary: Sequence[str], max_tokens: int, wishes: Wishes
+    ) -> tuple[tuple[Tag, ...], Answer]:
+        """Tags for `text`, of `vocabulary` and at most two new ones; nothing is stored. Raises `LLMError`."""
+        known = tags.distinct(vocabulary)
+        request = wishes.chat(
+            service=self._service,
+            alias=self._alias,
+            messages=prompts.tags_messages(text, known),
+            max_tokens=max_tokens,
+            schema=prompts.tags_schema(known),
+        )
+        answer = await self._client.chat(request)
+        return tags.suggested(answer.text, known), answer

@@ -60,6 +60,8 @@ class FakeService:
                 await self._ask(send, provider)
             case "/v1/summarize":
                 await _whole(send, {"summary": "It rains.", "llm": llm(provider)})
+            case "/v1/tags":
+                await _whole(send, {"tags": [{"tag": "rain", "new": True}], "llm": llm(provider)})
             case "/v1/extract":
                 await _whole(send, {"entities": [], "rejected": [], "llm": llm(provider)})
 

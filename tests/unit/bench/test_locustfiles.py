@@ -8,12 +8,13 @@ from typing import Any
 from tests.unit.bench.conftest import FIRST_TOKEN_S, ROOT, TOKEN, FakeService, Locust
 
 RAG = "rag /v1/ask"
-ASKED = {"rag": RAG, "notes": "notes /v1/summarize", "ner": "ner /v1/extract"}
+ASKED = (RAG, "notes /v1/summarize", "notes /v1/tags", "ner /v1/extract")
 
 
 def each_service_answered(records: list[dict[str, Any]]) -> bool:
-    """At least twice by RAG, the slow one."""
-    return {"notes", "ner"} <= {r["service"] for r in records} and sum(r["service"] == "rag" for r in records) > 1
+    """At least twice by RAG, the slow one, and by Notes at both of its paths."""
+    kinds = {r["item"][0] for r in records if r["service"] == "notes"} | {r["service"] for r in records}
+    return {"n", "t", "ner"} <= kinds and sum(r["service"] == "rag" for r in records) > 1
 
 
 def test_one_command_drives_all_three_services_and_times_streams_at_the_first_token(
@@ -23,7 +24,7 @@ def test_one_command_drives_all_three_services_and_times_streams_at_the_first_to
     service.script = ["whole", "restart"]
     run = locust("-f", "bench/", "-u", "3", "-r", "3", "-t", "20s", enough=each_service_answered)
     assert run.code == 0, run.shown
-    assert all(run.row("POST", name)["num_requests"] > 0 for name in ASKED.values())
+    assert all(run.row("POST", name)["num_requests"] > 0 for name in ASKED)
     streams = [r for r in run.records if r["service"] == "rag"]
     first_ms = FIRST_TOKEN_S * 1000
     assert all(r["ttft_ms"] >= (r["restarts"] + 1) * first_ms for r in streams)
@@ -35,6 +36,9 @@ def test_one_command_drives_all_three_services_and_times_streams_at_the_first_to
     assert not [s for s in run.stats if s["method"] == "TTFT" and s["name"] != RAG]
     assert {r["llm"]["provider"] for r in run.records} == {"ollama"}
     assert "Answered by" in run.shown
+    tagged = [r for r in run.records if r["service"] == "notes" and r["item"][0] == "t"]
+    assert run.row("POST", "notes /v1/tags")["num_requests"] == len(tagged)
+    assert sum("vocabulary" in body for body in service.bodies) >= len(tagged)
     asked = [str(body.get("question") or body["text"]) for body in service.bodies]
     assert all(text[0] == "[" and text[5:7] == "] " for text in asked)
 

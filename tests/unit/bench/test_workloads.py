@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import functools
 import json
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from services import sample, settings
-from services.migration import quality, workload
+from services.migration import gates, quality, schedule, workload
 from services.migration.quality_names import QualityMetric
 from services.ner.grounding import ground
 from services.ner.prompts import MAX_ENTITIES, MAX_SURFACE_CHARS, EntityType
+from services.notes.prompts import MAX_KNOWN, MAX_NEW
+from services.notes.tags import Tag, suggested
 from services.rag.chunking import passages
 from services.rag.store import SqliteDocuments
 
@@ -42,11 +45,18 @@ def perfect(item: workload.Item) -> dict[str, Any]:
     found = ground(text, json.dumps({"entities": entities}))
     return {
         "summary": gold.get("summary", ""),
-        "tags": gold.get("tags", []),
+        "tags": [{"tag": tag.tag, "new": tag.new} for tag in given_tags(item)],
         "answer": next(iter(gold.get("answers", ())), ""),
         "retrieved": [{"text": p} for p in gold.get("passages", ())],
         "entities": [{"text": m.text, "type": str(m.type), "start": m.start, "end": m.end} for m in found.mentions],
     }
+
+
+def given_tags(item: workload.Item) -> tuple[Tag, ...]:
+    """The gold tags as the service gives them: those of the vocabulary by the schema's first list, then new ones."""
+    vocabulary, tags = item.body.get("vocabulary", []), item.gold.get("tags", [])
+    known, new = ([t for t in tags if (t in vocabulary) is wanted] for wanted in (True, False))
+    return suggested(json.dumps({"tags": known, "new": new}), vocabulary)
 
 
 @each_service
@@ -72,7 +82,7 @@ class TestEach:
                 assert value == wanted, (item.id, name)
 
     def test_answers_are_capped_so_that_a_round_stays_short(self, service: str) -> None:
-        assert {item.body["max_tokens"] for item in recipe(service).items} <= {32, 128}
+        assert {item.body["max_tokens"] for item in recipe(service).items} <= {32, 64, 128}
 
 
 class TestRag:
@@ -105,23 +115,54 @@ class TestRag:
         assert sum(first) / len(first) > 0.98
 
 
+def notes(path: str) -> list[workload.Item]:
+    found = recipe("notes")
+    return [item for item in found.items if found.path_of(item) == path]
+
+
 class TestNotes:
     def test_facts_stand_in_the_note_and_in_the_reference(self) -> None:
-        for item in recipe("notes").items:
+        for item in notes("/v1/summarize"):
             for text in (item.body["text"], item.gold["summary"]):
                 assert quality.recall(text, item.gold["keywords"]) == 1.0, item.id
 
     def test_a_reference_is_one_short_sentence_of_a_note_that_is_much_longer(self) -> None:
-        for item in recipe("notes").items:
+        for item in notes("/v1/summarize"):
             assert 45 <= len(item.body["text"].split()) <= 120, item.id
             assert len(item.gold["summary"].split()) <= 26, item.id
 
     def test_losing_a_fifth_of_a_reference_costs_more_than_its_margin(self) -> None:
         """The reason that `gates.toml` gives for the margin of chrF++."""
-        for item in recipe("notes").items:
+        for item in notes("/v1/summarize"):
             words = item.gold["summary"].split()
             cut = " ".join(words[: len(words) * 4 // 5])
             assert quality.chrf(cut, item.gold["summary"]) < 0.9, item.id
+
+    def test_tags_are_such_as_the_service_can_give(self) -> None:
+        """One vocabulary for all; of each item's tags at most three are in it, and at most two are not."""
+        items = notes("/v1/tags")
+        assert len({tuple(item.body["vocabulary"]) for item in items}) == 1
+        for item in items:
+            given = given_tags(item)
+            new = sum(tag.new for tag in given)
+            assert [t.tag for t in given if t.new] == [t for t in item.gold["tags"] if t not in item.body["vocabulary"]]
+            assert (len(given) - new <= MAX_KNOWN, new <= MAX_NEW) == (True, True), item.id
+
+    def test_a_gate_of_ten_rounds_meets_enough_of_both_for_a_verdict(self) -> None:
+        found, least = recipe("notes"), gates.load().method.min_items
+        for seed in range(1, 21):
+            drawn = schedule.draw(
+                seed=seed, rounds=10, items=[i.id for i in found.items], block=found.block, aa_every=0
+            )  # fmt: skip
+            met = [found.path_of(found.item(i)) for i in {i for r in drawn for i in r.items}]
+            assert min(Counter(met).values()) >= least, seed
+
+    def test_always_the_same_tags_score_low(self) -> None:
+        """What a small model does where the prompt fails it, and what the score has to see."""
+        items = notes("/v1/tags")
+        vocabulary = items[0].body["vocabulary"]
+        lazy = {"tags": [{"tag": tag, "new": False} for tag in vocabulary[:MAX_KNOWN]]}
+        assert sum(quality.score(QualityMetric.TAG_F1, lazy, i.gold) for i in items) / len(items) < 0.1
 
 
 class TestNer:

@@ -16,7 +16,7 @@ from typing import Any
 
 import httpx2
 
-from services.llm.measures import DURATION_BUCKETS
+from services.llm.measures import ATTEMPT_BUCKETS
 from services.llm.rollout import FILE_NAME, Rollout, parse
 from services.llm.routing import route
 from services.migration.measure import Seams
@@ -142,9 +142,9 @@ class House:
         standing = self._rollout().standing(self.service)
         key = request.headers.get("X-Sticky-Key", "")
         chain = route(self.service, key, pin=self.pin, standing=standing, first=first).chain
-        return self._answered(chain, body)
+        return self._answered(chain, request.url.path)
 
-    def _answered(self, chain: tuple[str, ...], body: dict[str, Any]) -> httpx2.Response:
+    def _answered(self, chain: tuple[str, ...], path: str) -> httpx2.Response:
         tried = []
         for provider in chain:
             failing = self.vllm_fails if provider == "vllm" else self.ollama_fails
@@ -153,7 +153,8 @@ class House:
             if not failing:
                 usage = {"prompt_tokens": 20, "completion_tokens": 5}
                 llm = {"provider": provider, "attempts": tried, "skipped": [], "usage": usage, "finish": "stop"}
-                return self._spoken(provider, {"summary": "a word", "llm": llm})
+                said = {"tags": [{"tag": "word", "new": False}]} if path == "/v1/tags" else {"summary": "a word"}
+                return self._spoken(provider, {**said, "llm": llm})
         return httpx2.Response(503, json={"type": "about:no-provider", "detail": "nobody"})
 
     def _spoken(self, provider: str, answer: dict[str, Any]) -> httpx2.Response:
@@ -179,7 +180,7 @@ class House:
         of = f'service="{self.service}",provider='
         for (provider, error), count in sorted(self.attempts.items()):
             lines.append(f'llm_attempts_total{{{of}"{provider}",attempt="first",error_type="{error}"}} {count}')
-            for edge in (*DURATION_BUCKETS, math.inf) if error == "none" else ():
+            for edge in (*ATTEMPT_BUCKETS, math.inf) if error == "none" else ():
                 soon = count - self.late[provider] if edge >= self.speed.get(provider, 1.0) else 0
                 within = count if edge >= 40 else soon
                 le = "+Inf" if math.isinf(edge) else str(edge)

@@ -27,6 +27,10 @@ def span(text: str, kind: str, start: int) -> dict[str, Any]:
     return {"text": text, "type": kind, "start": start, "end": start + len(text)}
 
 
+def tagged(*tags: str) -> dict[str, Any]:
+    return {"tags": [{"tag": tag, "new": True} for tag in tags]}
+
+
 def span_f1(*entities: dict[str, Any], shift: int = 0) -> float:
     return quality.score(QualityMetric.SPAN_F1, {"entities": list(entities)}, FULL, shift=shift)
 
@@ -112,8 +116,9 @@ class TestSummaries:
 
     def test_tags_are_a_set_in_any_spelling(self) -> None:
         gold = {"tags": ["cold store", "repair"]}
-        assert quality.score(QualityMetric.TAG_F1, {"tags": ["Repair", "Cold-Store", "repair"]}, gold) == 1.0
-        assert quality.score(QualityMetric.TAG_F1, {"tags": ["repair", "sea"]}, gold) == 0.5
+        assert quality.score(QualityMetric.TAG_F1, tagged("Repair", "Cold-Store", "repair"), gold) == 1.0
+        assert quality.score(QualityMetric.TAG_F1, tagged("repair", "sea"), gold) == 0.5
+        assert quality.score(QualityMetric.TAG_F1, tagged(), gold) == 0.0
 
 
 @pytest.mark.parametrize("metric", QualityMetric)
@@ -122,7 +127,7 @@ class TestSummaries:
     [
         {},
         {"answer": None, "summary": 7, "entities": "none", "retrieved": {"hits": 1}, "tags": "travel"},
-        {"entities": [None, 3, {"text": []}], "retrieved": ["text", {"score": 1}], "tags": [{}]},
+        {"entities": [None, 3, {"text": []}], "retrieved": ["text", {"score": 1}], "tags": [{}, "travel", {"tag": 3}]},
         {"entities": [{"text": "x", "type": None, "start": "0", "end": None}], "retrieved": [{"text": None}]},
     ],
 )
@@ -132,6 +137,13 @@ def test_nonsense_scores_nothing_and_breaks_nothing(metric: QualityMetric, answe
 
 def test_an_item_without_gold_has_no_scores() -> None:
     assert quality.scores(list(QualityMetric), {"answer": "Bergen"}, {}) == {}
+
+
+def test_an_item_is_scored_by_the_gold_that_it_has() -> None:
+    """Summaries and tags are asked of different items of one recipe."""
+    metrics = [QualityMetric.KEYWORD_RECALL, QualityMetric.TAG_F1]
+    assert quality.scores(metrics, tagged("travel"), {"tags": ["travel"]}) == {"tag_f1": 1.0}
+    assert quality.scores(metrics, {"summary": "To Bergen."}, {"keywords": ["Bergen"]}) == {"keyword_recall": 1.0}
 
 
 def test_every_metric_names_its_gold() -> None:
@@ -146,6 +158,28 @@ def test_the_contract_asks_for_text_or_for_names_of_the_text() -> None:
     assert not quality.contract_ok(spans, {"answer": "text"})
     assert quality.contract_ok(words, {"answer": "text"})
     assert not quality.contract_ok(words, {"answer": " "})
+
+
+@pytest.mark.parametrize(
+    ("answer", "fits"),
+    [
+        (tagged("repair"), True),
+        (tagged(), True),
+        ({"summary": "text"}, False),
+        ({"tags": "repair"}, False),
+        ({"tags": ["repair"]}, False),
+        (tagged(" # "), False),
+        ({"tags": [{"tag": "repair"}]}, False),
+        ({"tags": [{"tag": None, "new": False}]}, False),
+    ],
+)
+def test_tags_have_a_name_and_tell_whether_they_are_new(answer: dict[str, Any], fits: bool) -> None:
+    assert quality.contract_ok([QualityMetric.TAG_F1], answer) is fits
+
+
+def test_tags_are_shown_as_they_are_scored() -> None:
+    answer = {"tags": [{"tag": "repair", "new": False}, {"tag": "ferry", "new": True}]}
+    assert quality.shown([QualityMetric.TAG_F1], answer) == "repair; ferry (new)"
 
 
 def test_nobody_but_a_gate_pays_for_the_libraries() -> None:

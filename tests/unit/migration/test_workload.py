@@ -54,7 +54,7 @@ def margin(name: str, value: Any, why: str = "") -> dict[str, str]:
         ({'metrics = ["keyword_recall"]': "metrics = []"}, "metrics"),
         ({'metrics = ["keyword_recall"]': 'metrics = ["keyword_recall", "keyword_recall"]'}, "there twice"),
         ({'metrics = ["keyword_recall"]': 'metrics = ["retrieval_ndcg"]'}, "retrieval_ndcg needs stream = true"),
-        ({'metrics = ["keyword_recall"]': 'metrics = ["summary_chrf"]'}, "n00.gold.summary: summary_chrf needs it"),
+        ({'metrics = ["keyword_recall"]': 'metrics = ["summary_chrf"]'}, "0 of 20 have gold.summary; .* needs 20"),
         ({'keywords = ["word"]': "keywords = []"}, "items.n00.gold.keywords: must be a list of texts"),
         ({'keywords = ["word"]': 'keywords = "word"'}, "items.n00.gold.keywords: must be a list of texts"),
         ({'keywords = ["word"]': 'keywords = ["word", " "]'}, "items.n00.gold.keywords: must be a list of texts"),
@@ -110,7 +110,7 @@ class TestWithoutGold:
 
     def test_too_few_items_with_gold_are_refused_before_anything_is_measured(self, house: House) -> None:
         house.items = LEAST - 1
-        with pytest.raises(WorkloadError, match=rf"items: {LEAST - 1} of {LEAST - 1} have gold; .* needs {LEAST}"):
+        with pytest.raises(WorkloadError, match=rf"items: {LEAST - 1} of {LEAST - 1} have gold.keywords; .* {LEAST}"):
             workload.load(house.recipe, service="notes")
 
     def test_a_text_without_names_has_gold_too(self, house: House) -> None:
