@@ -22,7 +22,21 @@ ACTS_AT_IMPORT = {"services/stack/venvs.py": "must refuse an old Python before i
 PRINTS = {"services/stack/venvs.py": "make runs it as a script before anything is installed"}
 
 VALUES = {
-    *("dataclass", "field", "frozenset", "tuple", "dict", "set", "list", "range", "str", "len", "zip", "sorted"),
+    *(
+        "dataclass",
+        "field",
+        "frozenset",
+        "tuple",
+        "dict",
+        "set",
+        "list",
+        "range",
+        "str",
+        "float",
+        "len",
+        "zip",
+        "sorted",
+    ),
     *("resolve", "with_name", "with_suffix", "joinpath", "split", "format", "compile", "getLogger", "timedelta"),
 }
 """Calls that only make a value. A capitalised name is a type; the ones that are alive are named below."""
