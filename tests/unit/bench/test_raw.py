@@ -93,4 +93,4 @@ def test_a_terminated_run_has_every_finished_request_on_disk(service: FakeServic
         process.terminate()
         out, _ = process.communicate(timeout=30)
     counted = next(row for row in json.loads(out) if row["method"] == "POST")["num_requests"]
-    assert len(raw.read_text().splitlines()) == counted > 0
+    assert len(raw.read_text().splitlines()) >= counted > 0
