@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings as hypothesis_settings
 
 from services import settings as settings_room
 from services.settings import SERVICES, Settings
@@ -19,7 +20,12 @@ REPO = Path(settings_room.__file__).resolve().parents[1]
 
 
 def pytest_configure() -> None:
-    """A shell starts background jobs with Ctrl-C ignored; tests of interrupts would then wait for ever."""
+    """A shell starts background jobs with Ctrl-C ignored; tests of interrupts would then wait for ever.
+
+    And no clock decides a property: an example that takes long on a busy machine is no failure.
+    """
+    hypothesis_settings.register_profile("cutover", deadline=None)
+    hypothesis_settings.load_profile("cutover")
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
