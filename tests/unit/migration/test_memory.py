@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from services.migration import capacity, measure, memory, memory_document, memory_words, report_data, report_text
+from services.migration import capacity, measure, memory, memory_document, report_data, report_text
 from services.migration.capacity import Capacity
 from services.migration.memory import IDLE, NEITHER, Seen, Watch
 from services.migration.memory_document import Load, Memory
@@ -256,13 +256,6 @@ def test_a_report_without_a_measurement_has_no_such_section(house: House) -> Non
 
     assert "Memory" not in report_text.markdown(report)
     assert 'id="memory"' not in page(report)
-
-
-@pytest.mark.parametrize(
-    ("count", "text"), [(None, "?"), (0, "0 B"), (1023, "1023 B"), (1536, "1.50 KiB"), (90 * MIB, "90.00 MiB")]
-)
-def test_sizes_are_in_the_unit_that_fits(count: int | None, text: str) -> None:
-    assert memory_words.size(count) == text
 
 
 async def gated(house: House, sampler: Given) -> tuple[Verdict, list[str]]:
