@@ -12,7 +12,17 @@ from typing import Any, Protocol
 
 from rich.console import Console
 
-from services import cli_bench, cli_calibrate, cli_doctor, cli_faults, cli_live, cli_overhead, cli_record, cli_run
+from services import (
+    cli_bench,
+    cli_calibrate,
+    cli_doctor,
+    cli_faults,
+    cli_live,
+    cli_overhead,
+    cli_record,
+    cli_run,
+    cli_sample,
+)
 from services import cli_commands as commands
 from services.cli_show import Display
 from services.llm.registry import RegistryError
@@ -31,6 +41,7 @@ VERBS: Mapping[str, Callable[[commands.Call], commands.Result]] = {
     "up": commands.up,
     "down": commands.down,
     "status": commands.status,
+    "sample": cli_sample.sample,
     "models": commands.models,
     "doctor": cli_doctor.examine,
     "record": cli_record.record,
@@ -91,6 +102,7 @@ def _stack(verb: Verb) -> None:
     status.add_argument(
         "--watch", nargs="?", type=_seconds, const=2.0, metavar="SECONDS", help="look again and again, each 2 s or so"
     )
+    verb("sample", "give RAG the sample documents, which the shipped questions are about")
     verb("models", "the registry: each alias with its name on either engine")
 
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import RenderableType
+from rich.table import Table
 from rich.text import Text
 
 from services import cli_show as show
@@ -27,6 +29,7 @@ def options(verb: argparse.ArgumentParser) -> None:
     verb.add_argument(
         "--engines-only", action="store_true", help="leave the service out; nothing is kept for a migration"
     )
+    verb.add_argument("--all", action="store_true", help="show what both engines said where a check passed, too")
     for engine in ("ollama", "vllm"):
         verb.add_argument(f"--{engine}-url", type=_url, metavar="URL", help=f"another {engine}")
         verb.add_argument(f"--{engine}-model", metavar="NAME", help=f"the model's name on that {engine}")
@@ -54,9 +57,32 @@ def examine(call: Call) -> Result:
     )  # fmt: skip
     found = examined(call, asked.service, wanted=wanted)
     rows = [findings.document(f) for f in found]
-    shown: list[RenderableType] = [show.findings_table(rows)]
-    shown += [Text(f"{f.check}: waived until {f.waived_until} by {f.waived_by}: {f.waived}") for f in found if f.waived]
+    shown = told(found, everything=asked.all)
     return Result(document={"findings": rows}, shown=shown, code=1 if findings.failed(found) else 0)
+
+
+def told(found: Sequence[Finding], *, everything: bool = False) -> list[RenderableType]:
+    """What forbids a move first, then what somebody should read; what passed by name only, unless `everything`."""
+    order = (Level.FAIL, Level.WARN, *((Level.PASS,) if everything else ()))
+    blocks = [block for level in order for f in found if f.level is level for block in _block(f)]
+    passed = [] if everything else [f.check for f in found if f.level is Level.PASS]
+    names = Text(f"{len(passed)} passed: {', '.join(passed)}. `--all` shows what both engines said", "green")
+    return [*blocks, *([names] if passed else ())]
+
+
+def _block(finding: Finding) -> list[RenderableType]:
+    head = Text.assemble((f"{finding.level:<5}", show.OUTCOME_STYLES.get(finding.level, "")), (finding.check, "bold"))
+    lines = [("Ollama", finding.ollama), ("vLLM", finding.vllm), ("next", finding.next)]
+    if finding.waived:
+        lines.append(("waived", f"until {finding.waived_until} by {finding.waived_by}: {finding.waived}"))
+    table = Table.grid(padding=(0, 1))
+    table.add_column(width=4)
+    table.add_column(width=6, style="dim")
+    table.add_column(overflow="fold")
+    for name, text in lines:
+        if text:
+            table.add_row("", name, Text(text))
+    return [head, table, Text("")]
 
 
 def examined(call: Call, service: str, *, wanted: Wanted = doctor.USUAL) -> list[Finding]:

@@ -12,13 +12,12 @@ import httpx2
 from rich.console import Console, RenderableType
 from rich.text import Text
 
+from services import cli_sample, sample
 from services import cli_show as show
-from services import sample
 from services.cli_commands import Call, Result, measured, migrated
 from services.cli_doctor import examined
 from services.llm.rollout import Standing
 from services.migration import controller, report
-from services.migration.errors import EngineUnreachable
 from services.migration.verdict import Outcome, Verdict, to_json
 from services.settings import SERVICES, Settings
 from services.stack import local
@@ -35,7 +34,7 @@ def run(call: Call) -> Result:
     before = _alive(call.settings)
     try:
         local.up(call.settings, call.display, env=call.env)
-        _load_sample(call)
+        cli_sample.load(call)
         _ask_each(call)
         rows = [_moved(call, service) for service in ORDER]
     except KeyboardInterrupt:
@@ -47,19 +46,6 @@ def run(call: Call) -> Result:
 
 def _alive(settings: Settings) -> set[str]:
     return {name for name, state in local.snapshot(settings).items() if state.alive}
-
-
-def _load_sample(call: Call) -> None:
-    step = "sample documents"
-    call.display.begin(step)
-    documents = sample.documents()
-    url = f"{call.settings.service_url('rag')}/v1/documents"
-    with httpx2.Client(timeout=FIRST_LIMIT_S, trust_env=False) as http:
-        for document in documents:
-            answer = http.post(url, json={"title": document.title, "text": document.text})
-            if answer.status_code not in (200, 201):
-                raise EngineUnreachable(f"RAG refused {document.title!r}: {answer.status_code} {answer.text[:200]}")
-    call.display.end(step, f"{len(documents)} in RAG")
 
 
 def _ask_each(call: Call) -> None:

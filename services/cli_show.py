@@ -157,17 +157,6 @@ def quality(metric: Mapping[str, Any] | None) -> str:
     return f"{metric['baseline']:.2f} -> {metric['candidate']:.2f}"
 
 
-def findings_table(findings: Sequence[Mapping[str, Any]]) -> Table:
-    """The doctor's findings: both values side by side, and what to do."""
-    table = Table(header_style="bold")
-    for column in ("check", "level", "ollama", "vllm", "next"):
-        table.add_column(column, overflow="fold")
-    for row in findings:
-        level = Text(row["level"], style=OUTCOME_STYLES.get(row["level"], ""))
-        table.add_row(row["check"], level, str(row["ollama"]), str(row["vllm"]), row["next"] or "")
-    return table
-
-
 def metrics_table(metrics: Sequence[Mapping[str, Any]]) -> Table:
     """A verdict's metrics with interval, margin and result."""
     table = Table(header_style="bold")

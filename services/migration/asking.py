@@ -15,6 +15,11 @@ from services.migration.records import Side
 from services.migration.workload import Workload
 
 PARTIAL = "partial"
+NO_ENGINE = "no engine was asked"
+"""The service answered by itself: RAG does where its store holds nothing for the question."""
+NOTHING_HELD = (
+    "`cutover sample` posts the documents that the shipped questions are about; post yours for your own recipe"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,9 +101,9 @@ class Asker:
         if answer.status_code != 200:
             return Reply(sent_s=sent, end_s=end, status=answer.status_code, error=_problem(answer.status_code, found),
                          body=found or {})  # fmt: skip
-        if found is None or not isinstance(found.get("llm"), Mapping):
-            return Reply(sent_s=sent, end_s=end, status=200, error="no provenance in the answer", body=found or {})
-        return Reply(sent_s=sent, end_s=end, status=200, body=found)
+        if found is None:
+            return Reply(sent_s=sent, end_s=end, status=200, error="the answer is no JSON object")
+        return Reply(sent_s=sent, end_s=end, status=200, body=found, error=_unsigned(found))
 
     async def _streamed(self, sent: float, answer: httpx2.Response) -> Reply:
         """A stream: the first non-empty token counts, a restart voids what came, one terminal event ends it."""
@@ -128,7 +133,14 @@ def _error_of(data: Mapping[str, Any]) -> str:
     found = data.get("error")
     if found:
         return str(found.get("type") if isinstance(found, Mapping) else found)[:200]
-    return "" if isinstance(data.get("llm"), Mapping) else "no provenance in the answer"
+    return _unsigned(data)
+
+
+def _unsigned(answer: Mapping[str, Any]) -> str:
+    """Why nobody can tell which engine an answer is of; empty where it says so."""
+    if isinstance(answer.get("llm"), Mapping):
+        return ""
+    return NO_ENGINE if "llm" in answer else "no provenance in the answer"
 
 
 def _document(text: str) -> dict[str, Any] | None:
@@ -155,6 +167,11 @@ def refuse_unusable(reply: Reply, side: Side, service: str, url: str) -> None:
         raise GateError(
             f"{service} at {url} refused a measured request ({reply.error}: {reply.body.get('detail', '')}); is the "
             f"workload's path and body right, and does this service know the arm {side.provider!r}?"
+        )
+    if reply.error == NO_ENGINE:
+        raise GateError(
+            f"{service} at {url} answered a measured request without an engine "
+            f"({str(reply.body.get('answer'))[:80]!r}): it holds nothing to answer from. {NOTHING_HELD}"
         )
     if not reply.error and side.provider not in reply.tried:
         raise GateError(

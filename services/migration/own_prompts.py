@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from services.migration.asking import Asker, NotReached, Reply
+from services.migration.asking import NO_ENGINE, NOTHING_HELD, Asker, NotReached, Reply
 from services.migration.findings import Finding, compared
 from services.migration.records import Side
 from services.migration.rendering import TEMPLATE_HINT
@@ -79,6 +79,8 @@ def _own(pair: Pair) -> Finding:
         return compared(
             check, *shown, fail="the service refused the token: ADMIN_TOKEN must be the same here and there"
         )
+    if any(r.error == NO_ENGINE for r in pair.replies):
+        return compared(check, *shown, fail=f"the service holds nothing to answer from. {NOTHING_HELD}")
     if pair.trouble:
         step = f"{pair.trouble}; look into the service's log, then run the doctor again"
         return compared(check, *shown, fail=step)

@@ -137,7 +137,7 @@ def test_a_second_up_reuses_everything(stack: Settings, child_env: dict[str, str
     before = {name: state.pid for name, state in local.snapshot(stack).items()}
     local.up(stack, progress, env=child_env)
 
-    assert set(before) == {"vllm", "ollama", *SERVICES}
+    assert set(before) == {"vllm", "ollama", "monitor", *SERVICES}
     assert {name: state.pid for name, state in local.snapshot(stack).items()} == before
 
 

@@ -66,6 +66,12 @@ def test_wrong_settings_are_all_told(monkeypatch: pytest.MonkeyPatch, capsys: py
     assert ".env.example" in said
 
 
+def test_sample_without_rag_names_the_next_command(capsys: pytest.CaptureFixture[str]) -> None:
+    """Nothing is half loaded where nobody listens."""
+    assert run("sample") == 69
+    assert "start it with `cutover up`" in capsys.readouterr().err
+
+
 def test_status_with_nothing_running(capsys: pytest.CaptureFixture[str]) -> None:
     """Three services on Ollama, both engines down, one JSON object."""
     assert run("status", "--json") == 0

@@ -163,6 +163,15 @@ async def test_a_service_that_falls_back_fails(house: House) -> None:
     assert "answered by ollama" in finding.vllm
 
 
+async def test_a_service_that_holds_nothing_is_told_how_to_fill_it(house: House) -> None:
+    """RAG with an empty store answers by itself; that is no engine's fault and no difference of templates."""
+    replies(house, "service /v1/summarize", {"answer": "The documents say nothing about this.", "llm": None})
+    finding = (await examine(house))["prompt tokens, own prompt n00"]
+    assert finding.level is Level.FAIL
+    assert (finding.ollama, finding.vllm) == ("no engine was asked", "no engine was asked")
+    assert "cutover sample" in finding.next
+
+
 async def test_a_refused_token_is_told(house: House) -> None:
     assert "ADMIN_TOKEN" in (await examine(house, token="no"))["prompt tokens, own prompt n00"].next
 
