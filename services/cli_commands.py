@@ -167,6 +167,7 @@ def migrated(call: Call, service: str, *, demo: bool, watch: bool = False) -> Mi
             rounds=call.arguments.rounds,
             seed=call.arguments.seed,
             on_progress=rounds_on(call.display, step),
+            seams=replace(measure.WORLD, sampler=Sampler(settings=call.settings)),
         )
     )
     call.display.end(step, _where(result.standing))

@@ -66,7 +66,7 @@ def told(found: Sequence[Finding], *, everything: bool = False) -> list[Renderab
     order = (Level.FAIL, Level.WARN, *((Level.PASS,) if everything else ()))
     blocks = [block for level in order for f in found if f.level is level for block in _block(f)]
     passed = [] if everything else [f.check for f in found if f.level is Level.PASS]
-    names = Text(f"{len(passed)} passed: {', '.join(passed)}. `--all` shows what both engines said", "green")
+    names = Text(f"{len(passed)} passed: {'; '.join(passed)}. `--all` shows what both engines said", "green")
     return [*blocks, *([names] if passed else ())]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -19,11 +20,16 @@ from services.migration import sweep_words as words
 from services.migration.errors import GateError
 from services.migration.rollout import gate_lock
 from services.migration.sweep import Sweep
-from services.migration.sweep_run import Place, Wish
+from services.migration.sweep_run import Memory, Place, Wish
+from services.settings import Settings
+from services.stack.memory import resident, tree
+from services.stack.processes import Processes
 from services.stack.trial import Trial, trials
 
 USERS, PARALLEL = (1, 2, 4, 8, 16), (1, 2, 4)
 ROUNDS, BLOCK_S = 3, 10.0
+BOUND_WIDTH = 9
+"""Columns that `0.24–0.67` takes: narrower, it would be broken in two."""
 
 
 def options(verb: argparse.ArgumentParser) -> None:
@@ -90,13 +96,13 @@ def measured(call: Call) -> Result:
     parallel = arguments.parallel or tuple(sorted(given)) or PARALLEL
     wish = Wish(users=arguments.users, rounds=arguments.rounds, seed=arguments.seed, block_s=arguments.block_s)
     blocks = (len(parallel) + 1) * len(wish.users) * wish.rounds
-    with gate_lock(settings.state_dir, service=service):
+    with gate_lock(settings.state_dir, service=service, verb=f"bench {service} --sweep"):
         call.display.begin(step, f"{blocks} blocks of about {wish.block_s:g} s; only one engine has load at a time")
         with trials(settings, service, call.display, env=call.env, parallel=parallel, given=given) as found:
             raw = asyncio.run(
                 sweep_run.sweep(
                     settings, service, recipe(service), call.token(), [_place(t) for t in found], wish,
-                    on_progress=rounds_on(call.display, step),
+                    on_progress=rounds_on(call.display, step), memory=_resident(settings, found),
                 )
             )  # fmt: skip
     call.display.end(step, str(raw))
@@ -113,6 +119,17 @@ def _place(found: Trial) -> Place:
         name=found.name, engine=found.engine, engine_url=found.engine_url, service_url=found.service_url,
         parallel=found.parallel,
     )  # fmt: skip
+
+
+def _resident(settings: Settings, found: Sequence[Trial]) -> Memory:
+    """RSS in bytes of the engine of a contender, None where it cannot be seen from here."""
+    trees = {t.name: (t.engine, tree(Processes(home=settings.home), t.engine, t.engine_url)) for t in found}
+
+    def read(contender: str) -> int | None:
+        engine, processes = trees[contender]
+        return resident(engine, processes, at=time.time()).bytes
+
+    return read
 
 
 def _result(call: Call, raw: Path, *, save: bool) -> Result:
@@ -139,16 +156,20 @@ def shown(found: Sweep, raw: Path) -> Sequence[RenderableType]:
 
 
 def table(found: Sweep) -> Table:
-    """A row for each contender and level, bounds under their value."""
+    """A row for each contender and level, bounds under their value; `failed` where any request did."""
     made = Table(header_style="bold", box=SIMPLE_HEAD, pad_edge=False)
-    made.padding = (0, 1, 0, 0)
+    made.padding = 0  # the box parts the columns by a blank already
     made.add_column("engine", no_wrap=True)
-    for head in ("users", *words.heads(found), "failed"):
-        made.add_column(head, justify="right")
+    any_failed = any(level.failed for curve in found.curves for level in curve.levels)
+    for head in ("users", *words.heads(found), *(("failed",) if any_failed else ())):
+        made.add_column(
+            head, justify="right", overflow="fold", min_width=5 if head in ("users", "failed") else BOUND_WIDTH
+        )
     for curve in found.curves:
         for level in curve.levels:
             mark = "*" if curve.knee.users == level.users else " "
             cells = words.cells(found, curve, level.users, apart="\n")
-            made.add_row(curve.name, f"{level.users}{mark}", *cells, f"{level.failed}/{level.requests}")
+            failed = (f"{level.failed}/{level.requests}",) if any_failed else ()
+            made.add_row(curve.name, f"{level.users}{mark}", *cells, *failed)
         made.add_section()
     return made

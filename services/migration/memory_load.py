@@ -63,7 +63,7 @@ async def measured(
     """
     found = workload.load(recipe, service=service)
     async with seams.connect() as client:
-        with gate_lock(settings.state_dir, service=service):
+        with gate_lock(settings.state_dir, service=service, verb=f"bench {service} --memory"):
             pair = engines.engines(settings, service, client)
             described = await engines.describe(pair)
             asker = Asker(

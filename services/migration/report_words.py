@@ -68,11 +68,13 @@ def advice(verdict: Verdict) -> str:
             return f"Mend what the first reasons name, then measure again with `cutover gate {service}`."
 
 
-def number(value: float | None) -> str:
+def number(value: float | None, digits: int = 3) -> str:
     """Three digits, as many as these measurements carry; `-` where there is none."""
     if value is None:
         return "-"
-    return f"{value:.3g}" if math.isfinite(value) else "unbounded"
+    if not math.isfinite(value):
+        return "unbounded"
+    return f"{value:.{digits}g}" if abs(value) < 10**digits else f"{value:.0f}"
 
 
 def amount(metric: Metric, value: float | None) -> str:

@@ -127,10 +127,10 @@ def watch_lock(
 
 
 def gate_lock(
-    state_dir: Path, *, service: str, clock: Callable[[], str] = ledger.now
+    state_dir: Path, *, service: str, verb: str = "gate", clock: Callable[[], str] = ledger.now
 ) -> contextlib.AbstractContextManager[None]:
-    """Only one gate at a time, of any service: two would load each other's engines and share a raw file."""
-    return _alone(state_dir / GATE_LOCK_NAME, verb="gate", service=service, clock=clock)
+    """Only one measurement at a time, of any service: two would load each other's engines and share a raw file."""
+    return _alone(state_dir / GATE_LOCK_NAME, verb=verb, service=service, clock=clock)
 
 
 @contextlib.contextmanager
@@ -146,7 +146,7 @@ def _alone(path: Path, *, verb: str, service: str, clock: Callable[[], str]) -> 
         except BlockingIOError as exc:
             raise _holder(file, verb) from exc
         file.truncate(0)
-        file.write(json.dumps({"pid": os.getpid(), "since": clock(), "service": service}) + "\n")
+        file.write(json.dumps({"pid": os.getpid(), "since": clock(), "service": service, "verb": verb}) + "\n")
         file.flush()
         yield
         file.truncate(0)
@@ -156,6 +156,6 @@ def _holder(file: IO[str], verb: str) -> LockHeld:
     file.seek(0)
     try:
         told = json.loads(file.read())
-        return LockHeld(verb=verb, pid=int(told["pid"]), since=str(told["since"]))
+        return LockHeld(verb=str(told.get("verb", verb)), pid=int(told["pid"]), since=str(told["since"]))
     except (ValueError, KeyError, TypeError):
         return LockHeld(verb=verb, pid=None, since="")

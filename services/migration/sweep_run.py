@@ -142,7 +142,7 @@ class Driver:
                 raise GateError(
                     f"{contender.name} answered nothing in the warm-up ({replies[0].error}), so there is nothing to "
                     f"measure; try `cutover doctor {self.plan.service}`. RAG needs documents: without any it asks no "
-                    "model (`cutover run` loads the sample)"
+                    "model (`cutover sample` loads the documents of the shipped questions)"
                 )
 
     async def block(self, turn: Turn) -> Block:

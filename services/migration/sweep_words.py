@@ -6,6 +6,9 @@ from services.migration.report_words import number
 from services.migration.sweep import Curve, Estimate, Sweep
 from services.migration.sweep_pays import Pays
 
+BOUND_DIGITS = 2
+"""A bound is coarser than its value; two digits also let six columns of them stand in 80 columns."""
+
 MIB = 2**20
 
 
@@ -70,4 +73,4 @@ def _bounded(found: Estimate, lost_s: float, apart: str) -> str:
         return "no answer"
     if found.low is None or found.high is None:
         return number(found.value)
-    return f"{number(found.value)}{apart}{number(found.low)}–{number(found.high)}"
+    return f"{number(found.value)}{apart}{number(found.low, BOUND_DIGITS)}–{number(found.high, BOUND_DIGITS)}"

@@ -17,7 +17,7 @@ from pathlib import Path
 from services.llm.registry import Model
 from services.settings import Settings
 from services.stack import headroom, ollama, ready
-from services.stack.engines import death, local_model
+from services.stack.engines import EngineName, death, local_model
 from services.stack.errors import StackError
 from services.stack.interrupts import held, raised
 from services.stack.job import Job, Progress
@@ -41,7 +41,7 @@ class Trial:
     """
 
     name: str
-    engine: str
+    engine: EngineName
     engine_url: str
     service_url: str
     parallel: int | None = None
