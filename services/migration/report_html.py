@@ -16,7 +16,7 @@ from services.migration import report_tables as tables
 from services.migration.report_data import Report
 from services.migration.report_forest import forest
 from services.migration.report_plots import Plot
-from services.migration.report_text import BROKEN, none_changed, side_by_side
+from services.migration.report_text import BROKEN, none_changed, nothing_shown, side_by_side, told
 from services.migration.report_words import advice, plain
 
 TEMPLATES = Path(__file__).with_name("templates")
@@ -58,6 +58,8 @@ def _context(report: Report) -> dict[str, Any]:
         "sweep_words": sweep_words,
         "tables": tables,
         "shown": side_by_side(report),
+        "told": told,
+        "nothing_shown": nothing_shown(report),
         "none_changed": none_changed(report),
     }
 

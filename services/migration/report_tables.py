@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from services.migration import stats
+from services.migration.findings import Level
 from services.migration.report_data import Report
 from services.migration.report_words import (
     ENGINES,
@@ -225,7 +226,10 @@ def _load(load: Mapping[str, Any]) -> str:
 
 
 def findings(report: Report) -> Table:
-    rows = [(f.level, f.check, f.ollama, f.vllm, f.next) for f in report.findings]
+    """What forbids a move first, then what somebody should read."""
+    order = (Level.FAIL, Level.WARN, Level.PASS)
+    found = sorted(report.findings, key=lambda f: order.index(f.level))
+    rows = [(f.level, f.check, f.ollama, f.vllm, f.next) for f in found]
     return _table("What both engines answered to the same question", ("level", "check", "ollama", "vllm", "next"), rows)
 
 

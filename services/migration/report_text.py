@@ -12,13 +12,16 @@ from services.migration.findings import document
 from services.migration.report_data import Report
 from services.migration.report_runs import Changed
 from services.migration.report_tables import Table
-from services.migration.report_words import advice, plain
+from services.migration.report_words import SCORES, advice, plain
 from services.migration.sweep import Sweep
 from services.migration.verdict import Outcome, Verdict, to_json
 
 BROKEN = "The experiment was broken: these numbers are shown to find out why, and prove nothing."
 SHOWN = 50
 """Changed items whose answers are shown side by side; the table before them names all."""
+
+WORTH_READING = 0.1
+"""A change of score below which nobody sees it in the answers."""
 
 
 def as_json(report: Report) -> str:
@@ -102,9 +105,15 @@ def _requests(report: Report) -> list[str]:
 
 
 def side_by_side(report: Report) -> list[Changed]:
-    """The changed items whose answers are shown, each once, by the score that fell most."""
-    once = {c.item: c for c in reversed(report.changed) if c.answers}
+    """The changed items whose answers are shown, each once, by the score that fell most; the table has the others."""
+    once = {c.item: c for c in reversed(report.changed) if c.answers and abs(c.difference) >= WORTH_READING}
     return [c for c in report.changed if once.get(c.item) is c][:SHOWN]
+
+
+def told(changed: Changed) -> str:
+    """The item, the score that its answers are shown for, and both values."""
+    score = SCORES.get(changed.metric, changed.metric)
+    return f"{changed.item}, {score}: Ollama {changed.ollama:.2f}, vLLM {changed.vllm:.2f}"
 
 
 def _sweep(found: Sweep) -> list[str]:
@@ -118,10 +127,17 @@ def none_changed(report: Report) -> str:
     return f"None of the {report.scored} scored items changed."
 
 
+def nothing_shown(report: Report) -> str:
+    """The sentence in place of answers side by side."""
+    if any(c.answers for c in report.changed):
+        return f"No item changed by {100 * WORTH_READING:g} points or more."
+    return "The raw file keeps the scores of the answers, not their text."
+
+
 def _both(changed: Changed) -> str:
     assert changed.answers is not None
     ollama, vllm = map(_fenced, changed.answers)
-    return f"### {_inline(changed.item)}\n\nOllama:\n\n{ollama}\n\nvLLM:\n\n{vllm}"
+    return f"### {_inline(told(changed))}\n\nOllama:\n\n{ollama}\n\nvLLM:\n\n{vllm}"
 
 
 def _fenced(answer: str) -> str:

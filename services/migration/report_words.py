@@ -17,16 +17,16 @@ NAMES = {
     "quality": "quality",
     "goodput": "answers within what is promised",
 }
-SCORES = {
+SCORES = {  # short enough to stand beside their interval on a phone
     "answer_match": "right answers",
-    "answer_f1": "words of the answer (F1)",
-    "retrieval_ndcg": "passages in the right order (nDCG@10)",
-    "retrieval_recall": "passages found (recall@10)",
+    "answer_f1": "words of answers (F1)",
+    "retrieval_ndcg": "passages (nDCG@10)",
+    "retrieval_recall": "passages (recall@10)",
     "keyword_recall": "facts kept",
-    "summary_chrf": "likeness to the reference (chrF++)",
+    "summary_chrf": "likeness (chrF++)",
     "tag_f1": "tags (F1)",
-    "span_f1": "names with place and type (strict F1)",
-    "entity_f1": "names with type (F1)",
+    "span_f1": "exact names (F1)",
+    "entity_f1": "typed names (F1)",
 }
 STATS = {"q50": "median", "q95": "slowest 5 %", "mean": "mean", "spread": "scatter", "paired": "pair by pair", **SCORES}
 QUANTITIES = {"ttft": "time to the first word", "e2e": "time of a whole answer"}
