@@ -18,6 +18,7 @@ import httpx2
 import pytest
 
 from services import settings as settings_room
+from services.monitor import here
 from services.settings import SERVICES, Settings
 from services.stack import local
 from tests.conftest import REPO, free_ports
@@ -85,10 +86,7 @@ def own_services(
 def watched(settings: Settings, env: Mapping[str, str], folder: Path, *, times_faster: int = 1) -> Iterator[Watch]:
     """All of `monitoring/`, with this stack's addresses; waits and windows of the rules so many times shorter."""
     prometheus, alertmanager = free_ports(2)
-    targets = {f"{s}:{settings_room.load({}).ports[s]}": f"127.0.0.1:{settings.ports[s]}" for s in SERVICES}
-    targets |= {"vllm:8000": settings.vllm_url.removeprefix("http://")}
-    targets |= {"monitor:8512": f"127.0.0.1:{settings.monitor_port}", "alertmanager:9093": f"127.0.0.1:{alertmanager}"}
-    _configure(folder, targets, times_faster)
+    _configure(folder, here.addresses(settings, f"127.0.0.1:{alertmanager}"), times_faster)
     argvs = [
         [sys.executable, "-m", "services.monitor"],
         [
@@ -130,12 +128,8 @@ def shortened(rules: str, times: int) -> str:
 
 
 def _configure(folder: Path, targets: Mapping[str, str], times_faster: int) -> None:
-    text = (MONITORING / "prometheus.yml").read_text()
-    for name, address in targets.items():
-        assert f'"{name}"' in text, f"{name} is no target of monitoring/prometheus.yml"
-        text = text.replace(name, address)
+    text = here.config((MONITORING / "prometheus.yml").read_text(), targets, rules=folder / "rules")
     text = re.sub(r"_interval: 15s", "_interval: 2s", text).replace("timeout: 10s", "timeout: 2s")
-    text = re.sub(r"^- \{job_name: dcgm.*\n", "", text, flags=re.MULTILINE)
     (folder / "rules").mkdir(parents=True)
     (folder / "prometheus.yml").write_text(text)
     for file in (MONITORING / "rules").glob("*.yml"):
