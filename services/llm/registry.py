@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from services.llm.registry_weights import Serving, serving
 from services.llm.spaces import EmbeddingSpace
 
 REGISTRY_FILE = Path(__file__).with_name("models.toml")
@@ -44,7 +45,7 @@ class Model:
     """One entry. `context` in tokens; `names` maps an engine (`vllm`, `ollama`, `anthropic`) to its name for the model.
 
     `stop` are the stop strings of the model's Modelfile, which only Ollama knows by itself. `space` is what the model
-    embeds into; one that has none cannot embed.
+    embeds into; one that has none cannot embed. `serving` is what vLLM needs to be planned with, where it is known.
     """
 
     alias: str
@@ -55,6 +56,7 @@ class Model:
     source: Source | None
     stop: tuple[str, ...] = ()
     space: EmbeddingSpace | None = None
+    serving: Serving | None = None
 
     @property
     def chats(self) -> bool:
@@ -112,6 +114,7 @@ def _entry(path: Path, alias: str, table: Mapping[str, Any]) -> Model:
             source=Source(**table["source"]) if "source" in table else None,
             stop=tuple(table.get("stop", ())),
             space=EmbeddingSpace(model=alias, **table["space"]) if "space" in table else None,
+            serving=serving(table) if "serving" in table else None,
         )
     except (KeyError, TypeError, ValueError) as exc:
         raise RegistryError(f"{path}: the entry [{alias}] is not usable: {exc!r}") from exc
