@@ -64,18 +64,18 @@ def main(argv: Sequence[str]) -> NoReturn:
     if request.prints:
         sys.stdout.write("".join(f"{word}\n" for word in made.argv))
         sys.exit(0)
-    os.execvpe(made.argv[0], made.argv, made.environ)
+    os.execvpe(made.argv[0], made.argv, made.env)
 
 
 def prepare(request: Asked) -> Launch:
     """Everything up to the start. Raises `Refusal`."""
-    environ = dict(os.environ)
-    _take_back_path(environ)
-    want = wanted(environ, request.model)
-    here = machine.look(environ)
+    env = dict(os.environ)
+    _take_back_path(env)
+    want = wanted(env, request.model)
+    here = machine.look(env)
     files = Files(unreadable=machine.unreadable, read=lambda path: Path(path).read_text(encoding="utf-8"))
     try:
-        made = launch(want, here, registry.models(), extra=request.extra, environ=environ, files=files)
+        made = launch(want, here, registry.models(), extra=request.extra, env=env, files=files)
     except registry.RegistryError as exc:
         raise Refusal(Exit.CONFIG, str(exc), "mend that file") from exc
     if not here.command and not request.prints:
@@ -83,12 +83,12 @@ def prepare(request: Asked) -> Launch:
     return made
 
 
-def _take_back_path(environ: dict[str, str]) -> None:
+def _take_back_path(env: dict[str, str]) -> None:
     """Undo what the shell script did for this process alone."""
-    home = environ.pop(HOME, None)
-    paths = [path for path in environ.pop("PYTHONPATH", "").split(os.pathsep) if path and path != home]
+    home = env.pop(HOME, None)
+    paths = [path for path in env.pop("PYTHONPATH", "").split(os.pathsep) if path and path != home]
     if paths:
-        environ["PYTHONPATH"] = os.pathsep.join(paths)
+        env["PYTHONPATH"] = os.pathsep.join(paths)
 
 
 def help_text() -> str:

@@ -53,7 +53,7 @@ class Launch:
     """What is executed. `notes` are for whoever reads the log; no secret is in `argv` or `notes`."""
 
     argv: tuple[str, ...]
-    environ: Mapping[str, str]
+    env: Mapping[str, str]
     notes: tuple[str, ...]
 
 
@@ -63,20 +63,20 @@ def launch(
     registry: Mapping[str, Model],
     *,
     extra: Sequence[str],
-    environ: Mapping[str, str],
+    env: Mapping[str, str],
     files: Files,
 ) -> Launch:
     """vLLM's command. `extra` are its own arguments, as the caller gave them after `--`. Raises `Refusal`."""
     chosen = choose(wanted, registry)
     _check_files(wanted, chosen, files)
-    _check_token(wanted, chosen, environ)
+    _check_token(wanted, chosen, env)
     _check_extra(extra)
     options = merged(_common(wanted, chosen), fit.arguments(wanted, chosen, machine), _asked(wanted), extra)
     model = ("--model", chosen.location) if machine.names_model else (chosen.location,)
     return Launch(
         argv=(*(machine.command or ("vllm", "serve")), *model, *options),
-        environ=_environ(wanted, machine, environ, files),
-        notes=_notes(wanted, chosen, environ),
+        env=_environ(wanted, machine, env, files),
+        notes=_notes(wanted, chosen, env),
     )
 
 
@@ -143,18 +143,18 @@ def _check_files(wanted: Wanted, chosen: Chosen, files: Files) -> None:
             raise Refusal(Exit.UNREADABLE, why, then)
 
 
-def _check_token(wanted: Wanted, chosen: Chosen, environ: Mapping[str, str]) -> None:
-    has_token = wanted.hf_token_file or any(environ.get(name) for name in TOKENS)
+def _check_token(wanted: Wanted, chosen: Chosen, env: Mapping[str, str]) -> None:
+    has_token = wanted.hf_token_file or any(env.get(name) for name in TOKENS)
     if chosen.is_gated and not (chosen.is_folder or wanted.offline or has_token):
         why = f"{chosen.location} is gated and there is no Hugging Face token"
         then = f"accept its licence at https://huggingface.co/{chosen.location} and set {PREFIX}HF_TOKEN_FILE"
         raise Refusal(Exit.FORBIDDEN, why, then)
 
 
-def _environ(wanted: Wanted, machine: Machine, environ: Mapping[str, str], files: Files) -> dict[str, str]:
+def _environ(wanted: Wanted, machine: Machine, env: Mapping[str, str], files: Files) -> dict[str, str]:
     """vLLM's environment: nothing of ours, nothing that it would misread, and its secrets."""
     strange = {*RENAMED, *DROPPED}
-    kept = {name: value for name, value in environ.items() if not name.startswith(PREFIX) and name not in strange}
+    kept = {name: value for name, value in env.items() if not name.startswith(PREFIX) and name not in strange}
     found = {**ALWAYS_DEFAULTS, **(CPU_DEFAULTS if machine.is_cpu else {}), **kept}
     if wanted.offline:
         found["HF_HUB_OFFLINE"] = "1"
@@ -172,8 +172,8 @@ def _secret(path: Path, files: Files) -> str:
     return text
 
 
-def _notes(wanted: Wanted, chosen: Chosen, environ: Mapping[str, str]) -> tuple[str, ...]:
-    notes = [f"{name} is not vLLM's and was left out" for name in (*DROPPED, *RENAMED) if name in environ]
+def _notes(wanted: Wanted, chosen: Chosen, env: Mapping[str, str]) -> tuple[str, ...]:
+    notes = [f"{name} is not vLLM's and was left out" for name in (*DROPPED, *RENAMED) if name in env]
     if chosen.entry is None:
         notes.append(f"{chosen.location} is not in the registry: nobody has checked that it fits")
     if wanted.lora and chosen.entry:

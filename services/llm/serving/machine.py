@@ -48,9 +48,9 @@ class Machine:
     cards: tuple[Card, ...]
 
 
-def look(environ: Mapping[str, str]) -> Machine:
+def look(env: Mapping[str, str]) -> Machine:
     """Ask this machine. A machine without an NVIDIA driver has no cards, which is no error here."""
-    cards = visible(cards_of(_nvidia_smi()), environ.get("CUDA_VISIBLE_DEVICES"))
+    cards = visible(cards_of(_nvidia_smi()), env.get("CUDA_VISIBLE_DEVICES"))
     command, is_cpu_build = _installed()
     return Machine(
         command=command,

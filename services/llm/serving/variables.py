@@ -49,7 +49,7 @@ class Variable:
 
 
 def count(text: str) -> int:
-    """A positive whole number; none for an empty text."""
+    """A positive whole number."""
     number = int(text)
     if number < 1:
         raise ValueError("it must be 1 or more")
@@ -85,9 +85,19 @@ def adapters(text: str) -> tuple[tuple[str, Path], ...]:
     return tuple((name, Path(folder)) for name, _, folder in pairs)
 
 
-def optional(read: Callable[[str], Any]) -> Callable[[str], Any]:
-    """`None` for an empty text."""
-    return lambda text: read(text) if text else None
+def some_path(text: str) -> Path | None:
+    """A path; `None` for an empty text."""
+    return Path(text) if text else None
+
+
+def some_count(text: str) -> int | None:
+    """A positive whole number; `None` for an empty text."""
+    return count(text) if text else None
+
+
+def some_text(text: str) -> str | None:
+    """The text; `None` for an empty one."""
+    return text or None
 
 
 VARIABLES = (
@@ -97,7 +107,7 @@ VARIABLES = (
         "the first argument says the same and wins",
     ),
     Variable(
-        suffix="WEIGHTS", default="", read=optional(Path),
+        suffix="WEIGHTS", default="", read=some_path,
         meaning="folder with the weights, in place of a download; the registry key still gives the rest",
     ),
     Variable(
@@ -107,11 +117,11 @@ VARIABLES = (
     Variable(suffix="HOST", default="0.0.0.0", meaning="address to listen on, inside the container"),
     Variable(suffix="PORT", default="8000", read=count, meaning="port to listen on; never publish it (see below)"),
     Variable(
-        suffix="CONTEXT", default="", read=optional(count),
+        suffix="CONTEXT", default="", read=some_count,
         meaning="tokens of prompt and answer together; empty: what the registry says",
     ),
     Variable(
-        suffix="QUANTISATION", default="", read=optional(str),
+        suffix="QUANTISATION", default="", read=some_text,
         meaning="weights of the registry to take: bf16, fp8, mxfp4 or w4; empty: the registry's widest",
     ),
     Variable(
@@ -127,15 +137,15 @@ VARIABLES = (
         suffix="LORA", default="", read=adapters, meaning="LoRA adapters as name=folder, with commas between them",
     ),
     Variable(
-        suffix="CHAT_TEMPLATE", default="", read=optional(Path),
+        suffix="CHAT_TEMPLATE", default="", read=some_path,
         meaning="Jinja file in place of the model's own template, so that both engines get the same prompt",
     ),
     Variable(
-        suffix="API_KEY_FILE", default="", read=optional(Path),
+        suffix="API_KEY_FILE", default="", read=some_path,
         meaning="file with the key that clients must send; never an argument, which `ps` shows",
     ),
     Variable(
-        suffix="HF_TOKEN_FILE", default="", read=optional(Path),
+        suffix="HF_TOKEN_FILE", default="", read=some_path,
         meaning="file with a Hugging Face token, for gated models",
     ),
     Variable(
@@ -169,10 +179,10 @@ class Wanted:
     python: str
 
 
-def wanted(environ: Mapping[str, str], model: str = "") -> Wanted:
+def wanted(env: Mapping[str, str], model: str = "") -> Wanted:
     """What the environment asks for; `model` is the one given as an argument. Raises `Refusal`."""
-    _refuse_strangers(environ)
-    values = {v.field: _value(v, environ) for v in VARIABLES}
+    _refuse_strangers(env)
+    values = {v.field: _value(v, env) for v in VARIABLES}
     if model:
         values["model"] = model
     if not values["model"]:
@@ -182,8 +192,8 @@ def wanted(environ: Mapping[str, str], model: str = "") -> Wanted:
     return Wanted(**values)
 
 
-def _value(variable: Variable, environ: Mapping[str, str]) -> Any:
-    text = environ.get(variable.name) or variable.default
+def _value(variable: Variable, env: Mapping[str, str]) -> Any:
+    text = env.get(variable.name) or variable.default
     try:
         return variable.read(text)
     except ValueError as exc:
@@ -191,12 +201,12 @@ def _value(variable: Variable, environ: Mapping[str, str]) -> Any:
         raise Refusal(Exit.USAGE, why, f"unset {variable.name}, or give {variable.meaning}") from exc
 
 
-def _refuse_strangers(environ: Mapping[str, str]) -> None:
+def _refuse_strangers(env: Mapping[str, str]) -> None:
     known = [v.name for v in VARIABLES]
-    for name in sorted(environ):
+    for name in sorted(env):
         if name.startswith(PREFIX) and name not in known:
             raise Refusal(Exit.USAGE, f"there is no variable {name}", f"use {closest(name, known)}")
-        if name in RENAMED and not environ[name].startswith("tcp://"):
+        if name in RENAMED and not env[name].startswith("tcp://"):
             why = f"{name} is not for here: vLLM does not know it, or means something else by it"
             raise Refusal(Exit.USAGE, why, f"use {PREFIX}{RENAMED[name]} and unset {name}")
 
