@@ -12,10 +12,22 @@ from typing import Any, Protocol
 
 from rich.console import Console
 
-from services import cli_bench, cli_calibrate, cli_doctor, cli_faults, cli_live, cli_overhead, cli_record, cli_run
+from services import (
+    cli_bench,
+    cli_calibrate,
+    cli_doctor,
+    cli_faults,
+    cli_live,
+    cli_overhead,
+    cli_plan,
+    cli_plan_models,
+    cli_record,
+    cli_run,
+)
 from services import cli_commands as commands
 from services.cli_show import Display
 from services.llm.registry import RegistryError
+from services.llm.sizing import PlanError
 from services.migration.errors import MigrationError
 from services.migration.verdict import VerdictError
 from services.settings import SERVICES, SettingsError, load
@@ -31,7 +43,8 @@ VERBS: Mapping[str, Callable[[commands.Call], commands.Result]] = {
     "up": commands.up,
     "down": commands.down,
     "status": commands.status,
-    "models": commands.models,
+    "models": cli_plan_models.listed,
+    "plan": cli_plan.plan,
     "doctor": cli_doctor.examine,
     "record": cli_record.record,
     "gate": cli_calibrate.gate,
@@ -91,7 +104,8 @@ def _stack(verb: Verb) -> None:
     status.add_argument(
         "--watch", nargs="?", type=_seconds, const=2.0, metavar="SECONDS", help="look again and again, each 2 s or so"
     )
-    verb("models", "the registry: each alias with its name on either engine")
+    cli_plan_models.options(verb("models", "the registry: list it, see what fits a card, check it, add to it"))
+    cli_plan.options(verb("plan", "whether a model fits a card beside Ollama, how many requests, which arguments"))
 
 
 def _evidence(verb: Verb) -> None:
@@ -169,6 +183,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             result = VERBS[arguments.verb](call)
     except SettingsError as exc:
         return _complain([*exc.problems, "see .env.example for every variable"], USAGE)
+    except PlanError as exc:
+        return _complain([f"{exc}; see `cutover {arguments.verb} --help`"], USAGE)
     except (StackError, RegistryError, VerdictError) as exc:
         return _complain([str(exc)], 1)
     except MigrationError as exc:

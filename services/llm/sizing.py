@@ -219,8 +219,7 @@ def _flags(
     slice_ = count * (BLOCK * served.geometry.bytes_per_token(2) // cards)
     flags = ["--max-model-len", str(context)]
     flags += ["--gpu-memory-utilization", f"{memory.utilisation:.3f}", "--kv-cache-memory-bytes", str(slice_)]
-    flags += ["--kv-cache-dtype", "auto", "--block-size", str(BLOCK)]
-    flags += ["--max-num-seqs", str(min(MOST_SEQUENCES, sequences * OVERCOMMIT))]
+    flags += ["--kv-cache-dtype", "auto", "--max-num-seqs", str(min(MOST_SEQUENCES, sequences * OVERCOMMIT))]
     flags += ["--max-num-batched-tokens", str(BATCHED), "--enable-prefix-caching", "--generation-config", "vllm"]
     if weights.precision == "bf16":
         flags += ["--dtype", "bfloat16" if gpu.compute_capability >= (8, 0) else "float16"]
