@@ -39,10 +39,10 @@ def listed(call: Call) -> Result:
     if asked.add is not None:
         return _added(call, Path(asked.add))
     gpu = cli_plan.card(asked.gpu) if asked.gpu else None
-    columns = (
-        ("alias", f"sequences at a time on {gpu.name}") if gpu else ("alias", "context", "ollama", "weights", "can")
-    )
-    table = Table(*columns, header_style="bold", box=SIMPLE_HEAD)
+    table = Table(header_style="bold", box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    table.add_column("alias", no_wrap=True)
+    for column in [f"sequences at a time on {gpu.name}"] if gpu else ["context", "ollama", "weights", "can"]:
+        table.add_column(column, overflow="fold")
     documents = {}
     for alias, entry in models(call.settings.models_file).items():
         plans = _plans(entry, gpu, asked.context, asked.ollama_resident) if gpu else {}

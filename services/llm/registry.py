@@ -133,7 +133,9 @@ def _entry(path: Path, alias: str, table: Mapping[str, Any]) -> Model:
             serving=serving(table) if "serving" in table else None,
         )
     except (KeyError, TypeError, ValueError, AttributeError) as exc:
-        raise RegistryError(f"{path}: the entry [{alias}] is not usable: {exc!r}") from exc
+        only_tables = isinstance(table, dict) and all(isinstance(value, dict) for value in table.values())
+        hint = '; an alias with a dot is quoted, like ["llama-3.2-3b"]' if only_tables else ""
+        raise RegistryError(f"{path}: the entry [{alias}] is not usable: {exc!r}{hint}") from exc
 
 
 def _names(table: Mapping[str, Any]) -> Mapping[str, str]:
