@@ -75,7 +75,7 @@ def prepare(request: Asked) -> Launch:
     here = machine.look(env)
     files = Files(unreadable=machine.unreadable, read=lambda path: Path(path).read_text(encoding="utf-8"))
     try:
-        made = launch(want, here, registry.models(), extra=request.extra, env=env, files=files)
+        made = launch(want, here, registry.models(want.models), extra=request.extra, env=env, files=files)
     except registry.RegistryError as exc:
         raise Refusal(Exit.CONFIG, str(exc), "mend that file") from exc
     if not here.command and not request.prints:

@@ -152,6 +152,10 @@ VARIABLES = (
         suffix="DRAIN_S", default="30", read=count,
         meaning="seconds that running requests get after SIGTERM; keep the container's grace period longer",
     ),
+    Variable(
+        suffix="MODELS", default="", read=some_path,
+        meaning="TOML file with entries of your own, laid over the registry (docs/MODELS.md)",
+    ),
     Variable(suffix="PYTHON", default="python3", meaning="the Python that has vLLM; read by the shell script"),
 )  # fmt: skip
 
@@ -176,6 +180,7 @@ class Wanted:
     api_key_file: Path | None
     hf_token_file: Path | None
     drain_s: int
+    models: Path | None
     python: str
 
 
