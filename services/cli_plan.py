@@ -130,7 +130,7 @@ def _shown(made: Plan, model: Model, gpu: Gpu) -> list[RenderableType]:
     several = f"{made.cards} x " if made.cards > 1 else ""
     head = f"{made.model} on {several}{made.gpu}: {made.quantisation} weights, {made.hugging_face}"
     verdict = Text("fits: " if made.fits else "does not fit: ", "green" if made.fits else "red").append(made.why)
-    lines = [Text(head, "bold"), Text(""), *map(Text, _memory(made.memory, made)), Text("")]
+    lines: list[RenderableType] = [Text(head, "bold"), Text(""), *map(Text, _memory(made.memory, made)), Text("")]
     lines += [*map(Text, _tokens(made, model)), Text(""), verdict]
     if made.alternative:
         lines += [Text(line) for line in _alternative(made)]

@@ -15,9 +15,10 @@ from services import cli_plan
 from services.cli_commands import Call, Result
 from services.llm.registry import REGISTRY_FILE, Model, models, read
 from services.llm.registry_check import Remark, remarks
+from services.llm.registry_gpus import Gpu
 from services.llm.registry_own import add
 from services.llm.registry_weights import PRECISIONS
-from services.llm.sizing import Gpu, Plan, plan
+from services.llm.sizing import Plan, plan
 
 
 def options(verb: argparse.ArgumentParser) -> None:
@@ -97,13 +98,13 @@ def _checked(call: Call, file: Path | None) -> Result:
     own = call.settings.models_file
     found = remarks(read(file) if file else models(own))
     files = [file] if file else [REGISTRY_FILE, own]
-    errors = [r for r in found if r.is_error]
+    errors, names = [r for r in found if r.is_error], [str(f) for f in files if f.exists()]
     document = {
-        "files": [str(f) for f in files if f.exists()],
+        "files": names,
         "errors": [_remark(r) for r in errors],
         "warnings": [_remark(r) for r in found if not r.is_error],
     }
-    read_from = Text(f"read {', '.join(document['files'])}")
+    read_from = Text(f"read {', '.join(names)}")
     lines = [
         Text.assemble(("error " if r.is_error else "note  ", "red" if r.is_error else "yellow"), f"{r.alias}: {r.text}")
         for r in found

@@ -84,7 +84,7 @@ VARIABLES: tuple[Variable, ...] = (
     Variable(
         name="CUTOVER_MODELS",
         default="",
-        meaning="models of your own, laid over the shipped registry (docs/MODELS.md); default $CUTOVER_HOME/models.toml",
+        meaning="models of your own, laid over the shipped ones (docs/MODELS.md); default $CUTOVER_HOME/models.toml",
     ),
     Variable(name="LLM_MODEL", default="smollm2-135m", meaning="model alias of every service (models.toml)"),
     Variable(name="RAG_LLM_MODEL", default="", meaning="the same for RAG alone"),
