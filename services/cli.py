@@ -19,6 +19,8 @@ from services import (
     cli_faults,
     cli_live,
     cli_overhead,
+    cli_plan,
+    cli_plan_models,
     cli_record,
     cli_run,
     cli_sample,
@@ -26,6 +28,7 @@ from services import (
 from services import cli_commands as commands
 from services.cli_show import Display
 from services.llm.registry import RegistryError
+from services.llm.sizing import PlanError
 from services.migration.errors import MigrationError
 from services.migration.verdict import VerdictError
 from services.settings import SERVICES, SettingsError, load
@@ -42,7 +45,8 @@ VERBS: Mapping[str, Callable[[commands.Call], commands.Result]] = {
     "down": commands.down,
     "status": commands.status,
     "sample": cli_sample.sample,
-    "models": commands.models,
+    "models": cli_plan_models.listed,
+    "plan": cli_plan.plan,
     "doctor": cli_doctor.examine,
     "record": cli_record.record,
     "gate": cli_calibrate.gate,
@@ -103,7 +107,8 @@ def _stack(verb: Verb) -> None:
         "--watch", nargs="?", type=_seconds, const=2.0, metavar="SECONDS", help="look again and again, each 2 s or so"
     )
     verb("sample", "give RAG the sample documents, which the shipped questions are about")
-    verb("models", "the registry: each alias with its name on either engine")
+    cli_plan_models.options(verb("models", "the registry: list it, see what fits a card, check it, add to it"))
+    cli_plan.options(verb("plan", "whether a model fits a card beside Ollama, how many requests, which arguments"))
 
 
 def _evidence(verb: Verb) -> None:
@@ -181,6 +186,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             result = VERBS[arguments.verb](call)
     except SettingsError as exc:
         return _complain([*exc.problems, "see .env.example for every variable"], USAGE)
+    except PlanError as exc:
+        return _complain([f"{exc}; see `cutover {arguments.verb} --help`"], USAGE)
     except (StackError, RegistryError, VerdictError) as exc:
         return _complain([str(exc)], 1)
     except MigrationError as exc:

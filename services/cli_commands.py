@@ -17,7 +17,6 @@ from rich.text import Text
 from services import cli_show as show
 from services import cli_status, cli_status_show
 from services.cli_show import Display
-from services.llm.registry import models as registry
 from services.llm.rollout import Standing
 from services.migration import controller, ledger, measure, report
 from services.migration.errors import EngineUnreachable
@@ -89,20 +88,6 @@ def status(call: Call) -> Result:
         return Result(document=None)
     document = asyncio.run(cli_status.collect(call.settings))
     return Result(document=document, shown=[cli_status_show.status(document)])
-
-
-def models(_call: Call) -> Result:
-    table = Table(header_style="bold")
-    for column in ("alias", "context", "vllm", "ollama", "can"):
-        table.add_column(column, overflow="fold")
-    document = {}
-    for alias, entry in registry().items():
-        can = sorted(entry.capabilities)
-        names = (entry.names.get(engine, "-") for engine in ("vllm", "ollama"))
-        space = entry.space.name if entry.space else None
-        table.add_row(alias, str(entry.context), *names, ", ".join(can) if entry.chats else "embed")
-        document[alias] = {"context": entry.context, "names": dict(entry.names), "capabilities": can, "space": space}
-    return Result(document={"models": document}, shown=[table])
 
 
 def gate(call: Call) -> Result:

@@ -6,9 +6,9 @@ import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import urlsplit
 
-from services.addresses import is_open
+from services.addresses import base, is_open
+from services.secret_files import secret
 from services.telemetry import Telemetry, parse
 from services.variables import VARIABLES as VARIABLES
 from services.variables import Variable as Variable
@@ -95,10 +95,12 @@ class Settings:
     ollama_is_given: bool
     ollama_port: int
     ports: Mapping[str, int]
+    given_urls: Mapping[str, str]
     engine_python: str
     torch_index: str
     pins: Mapping[str, Pin]
     aliases: Mapping[str, str]
+    models_file: Path
     limits: Limits
     last_resorts: LastResorts
     may_record: Mapping[str, bool]
@@ -108,8 +110,8 @@ class Settings:
     metrics_dir: Path | None
 
     def service_url(self, service: str) -> str:
-        """Base URL of a local service, for example `http://127.0.0.1:8501`."""
-        return f"http://{self.bind}:{self.ports[service]}"
+        """Base URL of a service, for example `http://127.0.0.1:8501`."""
+        return self.given_urls[service] or f"http://{self.bind}:{self.ports[service]}"
 
     def data_path(self, service: str) -> Path:
         """The SQLite file of a service."""
@@ -147,10 +149,12 @@ class _Reader:
             ollama_is_given=bool(self._values["OLLAMA_URL"]),
             ollama_port=ollama_port,
             ports=ports,
+            given_urls={s: self._url(f"CUTOVER_{s.upper()}_URL") for s in SERVICES},
             engine_python=self._values["CUTOVER_ENGINE_PYTHON"],
             torch_index=self._values["CUTOVER_TORCH_INDEX"],
             pins={s: self._pin(s) for s in SERVICES},
             aliases={s: self._values[f"{s.upper()}_LLM_MODEL"] or self._values["LLM_MODEL"] for s in SERVICES},
+            models_file=self._folder("CUTOVER_MODELS", home / "models.toml"),
             limits=self._limits(),
             last_resorts=self._last_resorts(),
             may_record={s: self._may_record(s) for s in SERVICES},
@@ -176,7 +180,8 @@ class _Reader:
         return Path(folder).absolute() if folder else None
 
     def _secret(self, name: str) -> Secret | None:
-        return Secret(self._values[name]) if self._values[name] else None
+        text = secret(name, self._values, self._problems)
+        return Secret(text) if text else None
 
     def _port(self, name: str) -> int:
         text = self._values[name]
@@ -193,18 +198,10 @@ class _Reader:
                 self._problems.append(f"{' and '.join(names)} are both {port}; give each its own")
 
     def _url(self, name: str) -> str:
-        text = self._values[name].rstrip("/").removesuffix("/v1")
-        if not text:
-            return ""
-        try:
-            parts = urlsplit(text)
-            usable = parts.scheme in ("http", "https") and bool(parts.hostname)
-        except ValueError:
-            usable = False
-        if usable:
-            return text
-        self._problems.append(f"{name}={text!r} is not a URL; write it like http://127.0.0.1:8000")
-        return ""
+        found = base(self._values[name])
+        if found is None:
+            self._problems.append(f"{name}={self._values[name]!r} is not a URL; write it like http://127.0.0.1:8000")
+        return found or ""
 
     def _pin(self, service: str) -> Pin:
         name = f"{service.upper()}_LLM_PROVIDER"

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from services.llm.registry_weights import Serving, serving
 from services.llm.spaces import EmbeddingSpace
 
 REGISTRY_FILE = Path(__file__).with_name("models.toml")
@@ -44,7 +45,7 @@ class Model:
     """One entry. `context` in tokens; `names` maps an engine (`vllm`, `ollama`, `anthropic`) to its name for the model.
 
     `stop` are the stop strings of the model's Modelfile, which only Ollama knows by itself. `space` is what the model
-    embeds into; one that has none cannot embed.
+    embeds into; one that has none cannot embed. `serving` is what vLLM needs to be planned with, where it is known.
     """
 
     alias: str
@@ -55,6 +56,7 @@ class Model:
     source: Source | None
     stop: tuple[str, ...] = ()
     space: EmbeddingSpace | None = None
+    serving: Serving | None = None
 
     @property
     def chats(self) -> bool:
@@ -69,34 +71,50 @@ class Model:
 ENGINES = ("vllm", "ollama", "anthropic")
 
 
-def models() -> Mapping[str, Model]:
-    """Every entry of the shipped registry, by alias. Raises `RegistryError`."""
-    return load(REGISTRY_FILE)
+def models(own: Path | None = None) -> Mapping[str, Model]:
+    """Every shipped entry, by alias, under those of `own` where that file is. Raises `RegistryError`."""
+    shipped = load(REGISTRY_FILE)
+    return {**shipped, **read(own)} if own is not None and own.exists() else shipped
 
 
-def model(alias: str) -> Model:
+def model(alias: str, own: Path | None = None) -> Model:
     """The entry of `alias`. Raises `RegistryError` that lists the known aliases."""
-    known = models()
+    known = models(own)
     if alias not in known:
-        raise RegistryError(f"no model alias {alias!r} in {REGISTRY_FILE}; known: {', '.join(sorted(known))}")
+        places = " and ".join(str(p) for p in (REGISTRY_FILE, own) if p is not None)
+        raise RegistryError(f"no model alias {alias!r} in {places}; known: {', '.join(sorted(known))}")
     return known[alias]
 
 
-def chat_model(alias: str) -> Model:
+def chat_model(alias: str, own: Path | None = None) -> Model:
     """The entry of `alias`, for a service that chats with it. Raises `RegistryError` for one that only embeds."""
-    entry = model(alias)
+    entry = model(alias, own)
     if not entry.chats:
-        chatting = ", ".join(sorted(name for name, known in models().items() if known.chats))
+        chatting = ", ".join(sorted(name for name, known in models(own).items() if known.chats))
         raise RegistryError(f"the model alias {alias!r} embeds and is not for chat; for chat there are: {chatting}")
     return entry
 
 
 @functools.cache
 def load(path: Path) -> Mapping[str, Model]:
+    """`read`, once: the file comes with the program and does not change while that runs."""
+    return read(path)
+
+
+def read(path: Path) -> Mapping[str, Model]:
     """Read a registry file. Raises `RegistryError` for what cannot be read or is incomplete."""
     try:
-        tables = tomllib.loads(path.read_text())
-    except (OSError, tomllib.TOMLDecodeError) as exc:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as exc:
+        raise RegistryError(f"cannot read the model registry {path}: {exc}") from exc
+    return parse(text, path)
+
+
+def parse(text: str, path: Path) -> Mapping[str, Model]:
+    """The entries of a registry's text; `path` is for the messages of the `RegistryError` that it raises."""
+    try:
+        tables = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as exc:
         raise RegistryError(f"cannot read the model registry {path}: {exc}") from exc
     return {alias: _entry(path, alias, table) for alias, table in tables.items()}
 
@@ -112,9 +130,12 @@ def _entry(path: Path, alias: str, table: Mapping[str, Any]) -> Model:
             source=Source(**table["source"]) if "source" in table else None,
             stop=tuple(table.get("stop", ())),
             space=EmbeddingSpace(model=alias, **table["space"]) if "space" in table else None,
+            serving=serving(table) if "serving" in table else None,
         )
-    except (KeyError, TypeError, ValueError) as exc:
-        raise RegistryError(f"{path}: the entry [{alias}] is not usable: {exc!r}") from exc
+    except (KeyError, TypeError, ValueError, AttributeError) as exc:
+        only_tables = isinstance(table, dict) and all(isinstance(value, dict) for value in table.values())
+        hint = '; an alias with a dot is quoted, like ["llama-3.2-3b"]' if only_tables else ""
+        raise RegistryError(f"{path}: the entry [{alias}] is not usable: {exc!r}{hint}") from exc
 
 
 def _names(table: Mapping[str, Any]) -> Mapping[str, str]:

@@ -234,8 +234,10 @@ def service_env(job: Job) -> dict[str, str]:
         "VLLM_URL": settings.vllm_url,
         "OLLAMA_URL": settings.ollama_url,
         "ADMIN_TOKEN": _make_admin_token(settings).value,
+        "ADMIN_TOKEN_FILE": "",  # read already; a secret that is given twice is refused
     }
-    return {**env, "VLLM_API_KEY": settings.vllm_api_key.value} if settings.vllm_api_key else env
+    key = settings.vllm_api_key
+    return {**env, "VLLM_API_KEY": key.value, "VLLM_API_KEY_FILE": ""} if key else env
 
 
 def _make_admin_token(settings: Settings) -> Secret:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from services.llm.registry import Model
-from services.settings import Settings
+from services.settings import SERVICES, Settings
 from services.stack import headroom, ollama, ready
 from services.stack.engines import EngineName, death, local_model
 from services.stack.errors import StackError
@@ -143,7 +143,8 @@ def _instance(job: Job, service: str, contender: Trial, home: Path) -> Trial:
     """The contender with its own instance of the service, which works on a copy of the service's data."""
     _copy(job.settings.data_path(service), home / "data" / f"{service}.db", service)
     port, name = _free_port(), f"{PREFIX}{service}-{contender.name}"
-    settings = replace(job.settings, ports={**job.settings.ports, service: port})
+    ports = {**job.settings.ports, service: port}
+    settings = replace(job.settings, ports=ports, given_urls=dict.fromkeys(SERVICES, ""))
     urls = {"VLLM_URL": NOBODY, "OLLAMA_URL": NOBODY, f"{contender.engine.upper()}_URL": contender.engine_url}
     own = {
         "CUTOVER_HOME": str(home),

@@ -1,0 +1,202 @@
+"""The compose files keep their promises: ports, users, capabilities, secrets, pins. No engine is asked."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from services.settings import VARIABLES
+from tests.compose.running import AFTER, BEFORE, Compose, clean_environment
+from tests.conftest import REPO
+
+pytestmark = pytest.mark.compose
+
+ROOT_INSIDE = {"ollama", "dcgm"}
+"""Images that know no other user; they have no capability."""
+
+NOT_FOR_CONTAINERS = {
+    *("CUTOVER_HOME", "CUTOVER_STATE_DIR", "CUTOVER_ENGINES_DIR", "CUTOVER_BIND", "CUTOVER_MODELS", "LLM_PRICES"),
+    *("CUTOVER_VLLM_PORT", "CUTOVER_OLLAMA_PORT", "CUTOVER_MONITOR_PORT"),
+    *("CUTOVER_ENGINE_PYTHON", "CUTOVER_TORCH_INDEX", "WEB_CONCURRENCY", "PROMETHEUS_MULTIPROC_DIR"),
+    *("VLLM_API_KEY", "REMOTE_VLLM_API_KEY", "ANTHROPIC_API_KEY", "ADMIN_TOKEN"),
+}
+"""Settings that name places of the host, or secrets, which only come as files."""
+
+Model = dict[str, Any]
+
+
+@pytest.fixture
+def compose(compose_command: None, tmp_path: Path) -> Compose:
+    """The stack after, with an empty .env."""
+    made = Compose(file=AFTER, project="cutover", env_file=tmp_path / ".env")
+    made.set()
+    return made
+
+
+@pytest.fixture
+def everything(compose: Compose) -> Model:
+    """Every service of every profile."""
+    return compose.config("*")
+
+
+def services(config: Model) -> dict[str, Model]:
+    found: dict[str, Model] = config["services"]
+    return found
+
+
+@pytest.mark.parametrize("file", [BEFORE, AFTER])
+@pytest.mark.parametrize("profile", ["", "cli", "observability", "gpu-metrics"])
+def test_every_file_and_profile_is_a_stack(file: str, profile: str, compose_command: None, tmp_path: Path) -> None:
+    """Each works alone with `-f`, and what a profile adds is there and nowhere else."""
+    compose = Compose(file=file, project="cutover", env_file=tmp_path / ".env")
+    compose.set()
+    added = {"cli": {"cutover"}, "observability": {"grafana"}, "gpu-metrics": {"dcgm"} if file == AFTER else set()}
+    core = {"rag", "notes", "ner", "ollama", "ollama-models", "monitor", "prometheus", "alertmanager"}
+
+    found = set(services(compose.config(*([profile] if profile else []))))
+    assert found == core | ({"vllm"} if file == AFTER else set()) | added.get(profile, set())
+
+
+def test_the_services_are_the_same_before_and_after(compose: Compose) -> None:
+    """So that `up` of the second file on top of the first adds vLLM and restarts nothing."""
+    before = services(Compose(file=BEFORE, project="cutover", env_file=compose.env_file).config("*"))
+    after = services(compose.config("*"))
+
+    assert {name: after[name] for name in before} == before
+
+
+def test_ports_are_on_loopback_and_vllm_has_none(everything: Model) -> None:
+    """Its key does not guard every route (reference: --api-key leaves /invocations and /tokenize open)."""
+    published = {name: s["ports"] for name, s in services(everything).items() if s.get("ports")}
+
+    assert set(published) == {"rag", "notes", "ner", "prometheus", "alertmanager", "grafana"}
+    assert {port["host_ip"] for ports in published.values() for port in ports} == {"127.0.0.1"}
+    assert set(services(everything)["vllm"]["networks"]) == {"engines"}
+    assert set(services(everything)["ollama"]["networks"]) == {"engines"}
+    assert not [name for name, s in services(everything).items() if s.get("network_mode") or s.get("ipc")]
+
+
+def test_every_container_is_locked_down(everything: Model) -> None:
+    """Read-only root, no capabilities, no way to new ones, a user, an end to logs, a limit of memory and processes."""
+    for name, service in services(everything).items():
+        assert service["read_only"] is True, name
+        assert service["cap_drop"] == ["ALL"] and not service.get("cap_add"), name
+        assert service["security_opt"] == ["no-new-privileges:true"], name
+        assert not service.get("privileged"), name
+        assert service.get("user", "0").split(":")[0] != "0" or name in ROOT_INSIDE, name
+        assert service["logging"]["options"].keys() == {"max-size", "max-file"}, name
+        assert {"memory", "pids"} <= service["deploy"]["resources"]["limits"].keys(), name
+
+
+def test_nobody_gets_the_docker_socket_or_the_hosts_folders(everything: Model) -> None:
+    """What is mounted from the host is ours, and read-only."""
+    for name, service in services(everything).items():
+        for volume in service.get("volumes", []):
+            assert "docker.sock" not in json.dumps(volume), name
+            if volume["type"] == "bind":
+                assert Path(volume["source"]).is_relative_to(REPO) and volume["read_only"], (name, volume)
+
+
+def test_they_start_again_and_the_services_wait_for_ollama_only(everything: Model) -> None:
+    """vLLM ends with code 0 when its engine dies: `on-failure` would leave it so."""
+    once = {"cutover": "no", "ollama-models": "on-failure:5"}
+    for name, service in services(everything).items():
+        assert service["restart"] == once.get(name, "unless-stopped"), name
+        assert "vllm" not in service.get("depends_on", {}), name
+    assert services(everything)["rag"]["depends_on"].keys() == {"ollama-models"}
+
+
+def test_secrets_are_files_without_a_default(everything: Model, tmp_path: Path) -> None:
+    """None is in any environment, and none of ours has a place that exists by itself."""
+    for name, service in services(everything).items():
+        assert not [n for n in service.get("environment") or {} if n.endswith(("_TOKEN", "_KEY", "_PASSWORD"))], name
+    files = {name: Path(secret["file"]) for name, secret in everything["secrets"].items()}
+    assert {n for n, file in files.items() if file == Path("/dev/null")} == {
+        "hf_token",
+        "remote_vllm_api_key",
+        "anthropic_api_key",
+    }
+    kept = {files[n].parent for n in ("admin_token", "vllm_api_key", "grafana_password")}
+    assert kept == {REPO / ".cutover/secrets"}
+
+
+def test_an_optional_secret_is_handed_over_when_its_file_is_named(compose: Compose, tmp_path: Path) -> None:
+    """And its service is told where it lies; without one it is told nothing."""
+    variable = "CUTOVER_VLLM_HF_TOKEN_FILE"
+    assert not services(compose.config())["vllm"]["environment"][variable]
+
+    compose.set(HF_TOKEN_FILE=str(tmp_path / "hf"))
+    config = compose.config()
+    assert services(config)["vllm"]["environment"][variable] == "/run/secrets/hf_token"
+    assert config["secrets"]["hf_token"]["file"] == str(tmp_path / "hf")
+
+
+def test_a_flag_reaches_its_service_and_no_other(compose: Compose) -> None:
+    """So that a flip recreates one container."""
+    before = services(compose.config())
+    compose.set(NOTES_LLM_PROVIDER="vllm")
+    after = services(compose.config())
+
+    assert after["notes"]["environment"]["NOTES_LLM_PROVIDER"] == "vllm"
+    assert [name for name in after if after[name] != before[name]] == ["notes"]
+
+
+def test_the_gpu_is_reserved_where_it_is_wanted(compose: Compose) -> None:
+    """By default vLLM's alone; one word in .env moves either engine."""
+    gpu = [{"capabilities": ["gpu"], "count": -1, "driver": "nvidia"}]
+
+    def reserved(name: str) -> object:
+        return services(compose.config())[name]["deploy"]["resources"].get("reservations", {}).get("devices")
+
+    assert (reserved("vllm"), reserved("ollama")) == (gpu, None)
+    compose.set(VLLM_DEVICE="cpu", OLLAMA_DEVICE="gpu")
+    assert (reserved("vllm"), reserved("ollama")) == (None, gpu)
+
+
+def test_images_are_pinned(everything: Model) -> None:
+    """By a tag that names a version."""
+    loose = [s["image"] for s in services(everything).values() if not re.search(r":v?\d+\.\d+\.\d+", s["image"])]
+    assert loose == []
+
+
+def test_every_setting_is_handed_over_or_deliberately_not(everything: Model) -> None:
+    """A new setting that compose forgets would do nothing there, and nobody would be told."""
+    ours = {"rag", "notes", "ner", "monitor", "cutover"}
+    passed = {n for name in ours for n in services(everything)[name]["environment"]}
+    text = "".join((REPO / f).read_text() for f in (BEFORE, AFTER, "compose/common.yml"))
+    read = set(re.findall(r"\$\{([A-Z_]+)", text))
+
+    assert {v.name for v in VARIABLES} - passed - read - NOT_FOR_CONTAINERS == set()
+
+
+def test_defaults_are_those_of_the_settings() -> None:
+    """`${X:-default}` in a file, the default in `.env.example`, and what the Dockerfiles build on say the same."""
+    defaults = {v.name: v.default for v in VARIABLES}
+    text = "".join((REPO / f).read_text() for f in (BEFORE, AFTER, "compose/common.yml"))
+    written = set(re.findall(r"\$\{([A-Z_]+):-([^}]*)\}", text))
+    wrong = {(name, value) for name, value in written if defaults.get(name, value) != value and value != "/dev/null"}
+
+    assert wrong == set()
+    assert f"ARG BASE_IMAGE={defaults['BASE_IMAGE']}\n" in (REPO / "services/Dockerfile").read_text()
+    vllm = (REPO / "Dockerfile.vllm").read_text()
+    assert f"ARG BASE_IMAGE={defaults['VLLM_BASE_IMAGE']}\n" in vllm
+    assert f"ARG VLLM_PACKAGE={defaults['VLLM_PACKAGE']}\n" in vllm
+
+
+def test_prometheus_asks_names_that_are_there(everything: Model) -> None:
+    """Each target is a service, at the port on which it listens."""
+    targets = re.findall(r'targets: \["([\w-]+):(\d+)"\]', (REPO / "monitoring/prometheus.yml").read_text())
+    listening = {"vllm": "8000", "dcgm": "9400", "alertmanager": "9093"}
+    for name, service in services(everything).items():
+        listening |= {name: port} if (port := (service.get("environment") or {}).get("UVICORN_PORT")) else {}
+
+    assert {name: port for name, port in targets} == {n: listening[n] for n, _ in targets}
+
+
+def test_the_tests_own_environment_has_no_settings() -> None:
+    """Else a developer's .env would decide what is tested."""
+    assert not {v.name for v in VARIABLES} & clean_environment().keys()

@@ -1,0 +1,198 @@
+"""The stack after, for real: images built, up and healthy, answers by vLLM, then everything that may happen to it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import httpx2
+import pytest
+
+from services.settings import SERVICES
+from tests.compose import images
+from tests.compose.running import ASKED, Compose, said
+from tests.conftest import free_ports
+from tests.engines.test_kill import NOTE, Load, under_load
+from tests.engines.test_kill import until as answered
+
+pytestmark = pytest.mark.compose
+
+RUNNING = {*SERVICES, "ollama", "vllm", "monitor", "prometheus", "alertmanager"}
+LIMIT_S = 300
+KILL_ENGINE = """
+import os, pathlib, signal
+for entry in pathlib.Path("/proc").glob("[0-9]*"):
+    if b"EngineCore" in (entry / "cmdline").read_bytes():
+        os.kill(int(entry.name), signal.SIGKILL)
+        print("killed", entry.name)
+"""
+LOOK = """
+import os, pathlib, socket
+status = dict(line.split(":", 1) for line in pathlib.Path("/proc/self/status").read_text().splitlines())
+try:
+    pathlib.Path("/written").touch()
+    root = "writable"
+except OSError:
+    root = "read-only"
+print(os.getuid(), status["CapEff"].strip(), status["CapBnd"].strip(), status["NoNewPrivs"].strip(), root)
+"""
+CALL_OUT = """
+import socket
+try:
+    socket.create_connection(("1.1.1.1", 443), 3).close()
+    print("out")
+except OSError:
+    print("cut off")
+"""
+
+
+def until(holds: Callable[[], bool], what: str, limit_s: float = LIMIT_S) -> None:
+    """Look again until it holds; what does not answer yet does not hold."""
+    deadline = time.monotonic() + limit_s
+    while not holds():
+        assert time.monotonic() < deadline, f"waited {limit_s:g} s in vain until {what}"
+        time.sleep(1)
+
+
+def test_every_service_answers_from_vllm(stack: Compose) -> None:
+    """`up --wait` came back, so all are healthy; each question is answered by the engine that the flag names."""
+    assert {name for name, c in stack.containers().items() if c["State"]["Running"]} == RUNNING
+    assert {name: stack.provider(name) for name in ASKED} == dict.fromkeys(ASKED, "vllm")
+
+
+def test_containers_are_what_the_files_promise(stack: Compose) -> None:
+    """Looked at from within: no user but ours, no capability, nothing to write to."""
+    for name in ("rag", "notes", "ner", "monitor", "vllm"):
+        python = "python3" if name == "vllm" else "python"
+        told = stack("exec", "-T", name, python, "-c", LOOK).split()
+        assert told == ["10001", "0" * 16, "0" * 16, "1", "read-only"], name
+    for name in ("prometheus", "alertmanager"):
+        assert stack("exec", "-T", name, "id", "-u").strip() == "65534"
+    capabilities = stack("exec", "-T", "ollama", "grep", "Cap", "/proc/self/status").split()[1::2]
+    assert set(capabilities) == {"0" * 16}
+
+
+def test_vllm_is_for_the_network_of_the_engines_alone(stack: Compose) -> None:
+    """No port of the host leads to it, and with CUTOVER_OFFLINE nothing leads from it to the outside."""
+    found = stack.containers()
+    assert not any(found["vllm"]["NetworkSettings"]["Ports"].values())
+    assert stack("exec", "-T", "vllm", "python3", "-c", CALL_OUT).strip() == "cut off"
+    for name in ("rag", "prometheus"):
+        bound = [b["HostIp"] for ports in found[name]["NetworkSettings"]["Ports"].values() for b in ports or []]
+        assert set(bound) == {"127.0.0.1"}
+
+
+def test_prometheus_sees_every_target(stack: Compose) -> None:
+    """By the names of monitoring/prometheus.yml; dcgm's is down without a GPU."""
+    port = dict(line.split("=", 1) for line in stack.env_file.read_text().splitlines())["CUTOVER_PROMETHEUS_PORT"]
+
+    def up() -> dict[str, str]:
+        answer = httpx2.get(f"http://127.0.0.1:{port}/api/v1/query", params={"query": "up"}, trust_env=False)
+        return {row["metric"]["job"]: row["value"][1] for row in answer.json()["data"]["result"]}
+
+    expected = {**dict.fromkeys((*SERVICES, "vllm", "monitor"), "1"), "dcgm": "0"}
+    until(lambda: up() == expected, f"all targets are up: {up()}", 120)
+
+
+def test_the_command_line_works_in_a_container(stack: Compose) -> None:
+    """In the engines' network, with the token and the state of the stack."""
+    status = json.loads(stack("run", "--rm", "-T", "cutover", "status", "--json"))
+
+    assert {name: found["up"] for name, found in status["engines"].items()} == {"vllm": True, "ollama": True}
+    assert {name: status["services"][name]["provider"] for name in SERVICES} == dict.fromkeys(SERVICES, "vllm")
+
+
+async def test_kill_9_under_load_loses_no_request(stack: Compose, capfd_disabled: images.Say) -> None:
+    """The engine's process dies in its container. vLLM ends with code 0, Docker starts it again, traffic returns."""
+    settings = stack.settings()
+    async with httpx2.AsyncClient(timeout=60, trust_env=False) as http:
+        stored = await http.post(f"{settings.service_url('rag')}/v1/documents", json={"title": "Backups", "text": NOTE})
+        assert stored.status_code in (200, 201), stored.text
+    restarts = stack.containers()["vllm"]["RestartCount"]
+
+    async with under_load(settings) as load:
+        began = await _killed(stack, load)
+
+    assert load.failed == []
+    assert stack.containers()["vllm"]["RestartCount"] == restarts + 1
+    counts = {name: load.providers.count(name) for name in ("vllm", "ollama")}
+    capfd_disabled(
+        f"kill -9 in the container: {counts}, 0 failed, vLLM answered again after {time.monotonic() - began:.0f} s"
+    )
+
+
+async def _killed(stack: Compose, load: Load) -> float:
+    await answered(lambda: load.providers.count("vllm") >= 4, "vLLM answers", load)
+    told = await asyncio.to_thread(stack, "exec", "-T", "vllm", "python3", "-c", KILL_ENGINE)
+    assert told.startswith("killed")
+    began, killed_at = time.monotonic(), len(load.answered)
+    await answered(lambda: load.providers[killed_at:].count("ollama") >= 4, "Ollama answers", load)
+    fallen_back = len(load.answered)
+    await answered(lambda: load.providers[fallen_back:].count("vllm") >= 4, "vLLM answers again", load)
+    return began
+
+
+def test_a_flag_moves_one_service_and_touches_no_other(stack: Compose) -> None:
+    """Its line in .env, `up -d`: that container is made anew, the others run on."""
+    before = {name: (c["Id"], c["State"]["StartedAt"]) for name, c in stack.containers().items() if name in RUNNING}
+    stack.set(NOTES_LLM_PROVIDER="ollama")
+    try:
+        stack("up", "--detach", "--wait", "--wait-timeout", "300")
+        after = {name: (c["Id"], c["State"]["StartedAt"]) for name, c in stack.containers().items() if name in RUNNING}
+
+        assert {name for name in after if after[name] != before[name]} == {"notes"}
+        assert {name: stack.provider(name) for name in ASKED} == {"rag": "vllm", "ner": "vllm", "notes": "ollama"}
+    finally:
+        stack.set(NOTES_LLM_PROVIDER="vllm")
+        stack("up", "--detach", "--wait", "--wait-timeout", "300")
+
+
+def test_a_newer_image_on_top_keeps_notes_and_stages(stack: Compose) -> None:
+    """`up` with another pin recreates the services; their volumes and the ledger stay."""
+    url = stack.settings().service_url("notes")
+    made = httpx2.post(f"{url}/v1/notes", json={"title": "Kept", "text": NOTE}, trust_env=False, timeout=30)
+    stack("run", "--rm", "-T", "cutover", "rollback", "notes", check=False)
+    history = stack("run", "--rm", "-T", "cutover", "history", "--json")
+    old = stack.containers()["notes"]["Id"]
+    said(["docker", "tag", f"{images.TAG}/services", f"{images.TAG}/services:newer"])
+    stack.set(CUTOVER_IMAGE=f"{images.TAG}/services:newer")
+    stack("up", "--detach", "--wait", "--wait-timeout", "300")
+
+    assert stack.containers()["notes"]["Id"] != old
+    found = httpx2.get(f"{url}{made.headers['Location']}", trust_env=False, timeout=30)
+    assert (found.status_code, found.json()["text"]) == (200, NOTE)
+    assert stack("run", "--rm", "-T", "cutover", "history", "--json") == history
+
+
+def test_a_vllm_that_cannot_start_says_why_and_nobody_notices(stack: Compose) -> None:
+    """A wrong setting: `up` succeeds, Ollama answers for all, and the log has a sentence with the next step."""
+    stack.set(CUTOVER_VLLM_CONTEXT="banana")
+    try:
+        stack("up", "--detach")
+        until(lambda: "cannot be read" in stack("logs", "--no-log-prefix", "vllm"), "the log says why", 60)
+
+        assert "CUTOVER_VLLM_CONTEXT='banana' cannot be read" in stack("logs", "--no-log-prefix", "vllm")
+        assert {name: stack.provider(name) for name in ASKED} == dict.fromkeys(ASKED, "ollama")
+    finally:
+        stack.set(CUTOVER_VLLM_CONTEXT="")
+        stack("up", "--detach", "--wait", "--wait-timeout", "600")
+
+
+def test_down_leaves_nothing(stack: Compose, leftovers: images.Leftovers, tmp_path: Path) -> None:
+    """`down -v`: no container, no volume, no network. A second project, so that the first need not end."""
+    text = stack.env_file.read_text()
+    (tmp_path / ".env").write_text(text)
+    second = Compose(file="docker-compose.yml", project=f"{stack.project}-2", env_file=tmp_path / ".env")
+
+    names = [f"CUTOVER_{name}_PORT" for name in ("RAG", "NOTES", "NER", "PROMETHEUS", "ALERTMANAGER")]
+    second.set(**dict(zip(names, map(str, free_ports(len(names))), strict=True)), LLM_PROVIDER="auto")
+    try:
+        second("up", "--detach", "--wait", "--wait-timeout", "300")
+        assert {name: second.provider(name) for name in ASKED} == dict.fromkeys(ASKED, "ollama")
+        assert len(leftovers(second.project)) >= len(RUNNING) - 1
+    finally:
+        second("down", "--volumes", "--timeout", "5")
+    assert leftovers(second.project) == []
