@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from services.llm.registry import Model
-from services.llm.serving import fit
+from services.llm.serving import fit, options
 from services.llm.serving.machine import Machine
 from services.llm.serving.model import Chosen, choose
 from services.llm.serving.refusals import Exit, Refusal
@@ -24,8 +24,11 @@ OURS = {
     "--api-key": "API_KEY_FILE",
     "--hf-token": "HF_TOKEN_FILE",
     "--shutdown-timeout": "DRAIN_S",
+    "--max-model-len": "CONTEXT",
+    "--tensor-parallel-size": "CARDS",
+    "-tp": "CARDS",
 }
-"""vLLM's arguments that one of our variables sets, so that there is one place for each. A key in argv shows in `ps`."""
+"""vLLM's arguments that one of our variables sets: the plan follows those, and a key in argv shows in `ps`."""
 
 TOKENS = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")
 
@@ -71,10 +74,10 @@ def launch(
     _check_files(wanted, chosen, files)
     _check_token(wanted, chosen, env)
     _check_extra(extra)
-    options = merged(_common(wanted, chosen), fit.arguments(wanted, chosen, machine), _asked(wanted), extra)
+    words = merged(_common(wanted, chosen), fit.arguments(wanted, chosen, machine), _asked(wanted), extra)
     model = ("--model", chosen.location) if machine.names_model else (chosen.location,)
     return Launch(
-        argv=(*(machine.command or ("vllm", "serve")), *model, *options),
+        argv=(*(machine.command or ("vllm", "serve")), *model, *words),
         env=_environ(wanted, machine, env, files),
         notes=_notes(wanted, chosen, env),
     )
@@ -99,7 +102,7 @@ def _asked(wanted: Wanted) -> list[str]:
 
 def merged(*parts: Sequence[str]) -> list[str]:
     """One list in which each option is there once: where two parts name it, the later part's values hold."""
-    options: dict[str, list[str]] = {}
+    found: dict[str, list[str]] = {}
     for part in parts:
         own: dict[str, list[str]] = {}
         current: list[str] = []
@@ -107,8 +110,8 @@ def merged(*parts: Sequence[str]) -> list[str]:
             if is_option(word):
                 current = own.setdefault(name_of(word), [])
             current.append(word)
-        options |= own
-    return [word for words in options.values() for word in words]
+        found |= own
+    return [word for words in found.values() for word in words]
 
 
 def is_option(word: str) -> bool:
@@ -127,15 +130,18 @@ def _check_extra(extra: Sequence[str]) -> None:
         raise Refusal(Exit.USAGE, why, "name one model; vLLM's own arguments come after --")
     for word in extra:
         name = name_of(word)
-        if is_option(word) and name in OURS:
+        if not is_option(word):
+            continue
+        if name in OURS:
             why = f"{name} is not given among vLLM's own arguments"
             raise Refusal(Exit.USAGE, why, f"set {PREFIX}{OURS[name]}")
+        options.check(name)
 
 
 def _check_files(wanted: Wanted, chosen: Chosen, files: Files) -> None:
     paths = [Path(chosen.location)] if chosen.is_folder else []
     paths += [folder for _, folder in wanted.lora]
-    paths += [path for path in (wanted.chat_template, wanted.api_key_file, wanted.hf_token_file) if path]
+    paths += [path for path in (wanted.chat_template, wanted.api_key_file, wanted.hf_token_file, wanted.models) if path]
     for path in paths:
         why = files.unreadable(path)
         if why:

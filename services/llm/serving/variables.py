@@ -211,7 +211,7 @@ def _refuse_strangers(env: Mapping[str, str]) -> None:
     for name in sorted(env):
         if name.startswith(PREFIX) and name not in known:
             raise Refusal(Exit.USAGE, f"there is no variable {name}", f"use {closest(name, known)}")
-        if name in RENAMED and not env[name].startswith("tcp://"):
+        if name in RENAMED and env[name] and not env[name].startswith("tcp://"):
             why = f"{name} is not for here: vLLM does not know it, or means something else by it"
             raise Refusal(Exit.USAGE, why, f"use {PREFIX}{RENAMED[name]} and unset {name}")
 

@@ -104,6 +104,7 @@ def test_the_callers_arguments_win_over_the_plans() -> None:
     ("word", "ours"),
     [
         ("--port", "PORT"),
+        ("-tp", "CARDS"),
         ("--api-key=k", "API_KEY_FILE"),
         ("--served_model_name", "SERVED_NAMES"),
         ("--model", "MODEL"),
@@ -124,3 +125,26 @@ def test_merging_keeps_the_order_and_repeated_options_of_one_part() -> None:
     found = merged(["--a", "1", "--b"], ["--c", "-1"], ["--a", "2", "3", "--d", "x", "--d", "y"])
 
     assert found == ["--a", "2", "3", "--b", "--c", "-1", "--d", "x", "--d", "y"]
+
+
+@pytest.mark.parametrize(
+    ("words", "then"),
+    [
+        (["--max-num-seq", "3"], "use --max-num-seqs"),
+        (["--swap-space", "4"], "use --kv-offloading-size"),
+        (["--device", "cpu"], "the build decides"),
+        (["--frobnicate-everything-now"], "vllm serve --help=all"),
+    ],
+)
+def test_an_option_that_vllm_does_not_have_is_refused_at_once(words: list[str], then: str) -> None:
+    """Not after a minute of imports; some are in every older page."""
+    with pytest.raises(Refusal, match=f"vLLM has no option {words[0]}; next: .*{then}") as refused:
+        launched("qwen3-4b", RTX_3090, extra=words)
+    assert refused.value.code == Exit.USAGE
+
+
+@pytest.mark.parametrize(
+    "word", ["-ep", "-O2", "--compilation-config.mode=3", "--no-enable-prefix-caching", "--max_num_seqs=4"]
+)
+def test_every_spelling_that_vllm_takes_is_let_through(word: str) -> None:
+    assert word in launched("qwen3-4b", RTX_3090, extra=[word]).argv

@@ -17,7 +17,7 @@ from services.llm.sizing import GIB, Plan, PlanError, gpus, plan
 
 ROOT = Path(__file__).parents[3]
 SIZED = sorted(alias for alias, entry in models().items() if entry.serving)
-T4 = Gpu(name="Tesla T4", memory_bytes=15 * GIB, compute_capability=(7, 5))
+TURING = Gpu(name="Quadro RTX 6000", memory_bytes=24 * GIB, compute_capability=(7, 5))
 
 
 def asked(alias: str, card: str = "rtx-3090", *, context: int | None = 8192, ollama: int = 0, **more: object) -> Plan:
@@ -115,13 +115,13 @@ def test_four_cards_share_weights_and_kv_heads() -> None:
 
 def test_the_compute_capability_decides_type_and_fit() -> None:
     """Below 8.0 there is no bfloat16 and no MXFP4; a card made by hand has no price."""
-    small, oss = (plan(models()[a], T4, context=2048, ollama_resident=0) for a in ("smollm2-135m", "gpt-oss-20b"))
+    small, oss = (plan(models()[a], TURING, context=2048, ollama_resident=0) for a in ("smollm2-135m", "gpt-oss-20b"))
 
     assert flag(small, "--dtype") == "float16"
     assert flag(asked("llama-3.2-3b"), "--dtype") == "bfloat16"
     assert small.price is None
-    assert (oss.fits, oss.flags) == (False, ())
-    assert "compute capability 8.0, Tesla T4 has 7.5" in oss.why
+    assert (oss.fits, oss.flags, oss.sequences > 0) == (False, (), True)
+    assert "compute capability 8.0, Quadro RTX 6000 has 7.5" in oss.why
 
 
 def test_parsers_come_in_pairs_that_vllm_takes() -> None:
