@@ -68,7 +68,7 @@ def target(call: Call) -> Target:
     asked: dict[str, Any] = tomllib.loads(recipe(call.arguments.service).read_text(encoding="utf-8"))
     return Target(
         url=settings.vllm_url,
-        model=model(settings.aliases[call.arguments.service]).names["vllm"],
+        model=model(settings.aliases[call.arguments.service], settings.models_file).names["vllm"],
         prompts=[str(item["body"][asked["nonce_field"]]) for item in asked["items"][:PROMPTS]],
         tokens=TOKENS,
         in_flight=IN_FLIGHT,

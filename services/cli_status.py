@@ -182,7 +182,7 @@ def _wanted(settings: Settings) -> set[str]:
     wanted = set()
     for alias in settings.aliases.values():
         try:
-            wanted.add(model(alias).names.get("ollama", ""))
+            wanted.add(model(alias, settings.models_file).names.get("ollama", ""))
         except RegistryError:
             continue
     return wanted

@@ -82,7 +82,7 @@ class Ours:
 def client_of(settings: Settings, alias: str) -> LLMClient:
     """A client over the engines of the settings, vLLM first whatever the rollout file says."""
     key = settings.vllm_api_key.value if settings.vllm_api_key else None
-    connect_s, known = settings.limits.connect_s, models()
+    connect_s, known = settings.limits.connect_s, models(settings.models_file)
     return assemble(
         (
             OpenAICompat(name="vllm", url=settings.vllm_url, models=known, connect_s=connect_s, api_key=key),

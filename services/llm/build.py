@@ -44,8 +44,8 @@ def client_for(
 
     Raises `RegistryError` for an alias not for chat, and as `outside` does for a last resort that cannot be asked.
     """
-    entry = entry or chat_model(settings.aliases[service])
-    known, limits = {**models(), entry.alias: entry}, settings.limits
+    entry = entry or chat_model(settings.aliases[service], settings.models_file)
+    known, limits = {**models(settings.models_file), entry.alias: entry}, settings.limits
     last_resorts = outside(settings, service, entry, known, registry)
     providers, told = (*_engines(settings, known), *last_resorts), settings.telemetry
     costs = Costs(

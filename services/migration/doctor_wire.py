@@ -189,12 +189,13 @@ def wire(settings: Settings, service: str, client: httpx2.AsyncClient, overrides
     return Wire(
         client=client, vllm_url=overrides.vllm_url or settings.vllm_url,
         ollama_url=overrides.ollama_url or settings.ollama_url, embed_url=overrides.embed_url,
-        model=_model(settings.aliases[service], overrides), vllm_key=key.value if key else "", limit_s=LIMIT_S,
+        model=_model(settings, service, overrides), vllm_key=key.value if key else "", limit_s=LIMIT_S,
     )  # fmt: skip
 
 
-def _model(alias: str, overrides: Overrides) -> Model:
-    chosen = chat_model(alias)
+def _model(settings: Settings, service: str, overrides: Overrides) -> Model:
+    alias = settings.aliases[service]
+    chosen = chat_model(alias, settings.models_file)
     given = {"ollama": overrides.ollama_model, "vllm": overrides.vllm_model}
     chosen = replace(chosen, names={**chosen.names, **{k: v for k, v in given.items() if v}})
     if missing := chosen.missing("vllm", "ollama"):

@@ -75,7 +75,7 @@ def _object(answer: httpx2.Response) -> Mapping[str, Any]:
 
 def engines(settings: Settings, service: str, client: httpx2.AsyncClient) -> Engines:
     """The engines behind one service's model alias. Raises `RegistryError` where one has no name for it."""
-    key, chosen = settings.vllm_api_key, chat_model(settings.aliases[service])
+    key, chosen = settings.vllm_api_key, chat_model(settings.aliases[service], settings.models_file)
     if missing := chosen.missing("vllm", "ollama"):
         raise RegistryError(f"the model alias {chosen.alias!r} has no name for {' and '.join(missing)} in models.toml")
     return Engines(

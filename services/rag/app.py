@@ -36,7 +36,7 @@ def build(settings: Settings, *, client: Client | None = None, store: Documents 
     registry = CollectorRegistry()
     client = client or client_for(settings, SERVICE, registry)
     store = store or SqliteDocuments(settings.data_path(SERVICE))
-    entry = model(settings.aliases[SERVICE])
+    entry = model(settings.aliases[SERVICE], settings.models_file)
     rag = Rag(service=SERVICE, alias=entry.alias, context=entry.context, documents=store, client=client)
     room = Room(
         service=SERVICE,

@@ -65,7 +65,7 @@ def local_model(settings: Settings) -> Model:
             "set LLM_MODEL alone, or give VLLM_URL and OLLAMA_URL and start the services yourself"
         )
     try:
-        served = chat_model(aliases[0])
+        served = chat_model(aliases[0], settings.models_file)
     except RegistryError as exc:
         raise StackError(f"{exc}; set LLM_MODEL to one of these") from exc
     if missing := served.missing(*ENGINES):

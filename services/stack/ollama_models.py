@@ -39,7 +39,7 @@ def provide(settings: Settings, progress: Progress, *, env: Mapping[str, str]) -
 
 def _provide(job: Job, alias: str) -> str:
     try:
-        served = chat_model(alias)
+        served = chat_model(alias, job.settings.models_file)
     except RegistryError as exc:
         raise StackError(f"{exc}; set LLM_MODEL to one of these") from exc
     if served.missing("ollama"):
