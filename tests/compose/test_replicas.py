@@ -96,9 +96,5 @@ def test_version_and_image_of_the_router_are_those_of_its_lock(replicas: Model) 
     assert replicas["router"]["image"] == f"cutover/router:{version}"
     assert f'version="{version}"' in dockerfile
     assert f"docker build -f compose/Dockerfile.router -t cutover/router:{version} ." in dockerfile
-    assert (
-        re.search(r"^ARG BASE_IMAGE=(\S+)", dockerfile, re.MULTILINE)[1]
-        == replicas["router"]["build"]["args"][  # type: ignore[index]
-            "BASE_IMAGE"
-        ]
-    )
+    base = replicas["router"]["build"]["args"]["BASE_IMAGE"]
+    assert f"ARG BASE_IMAGE={base}\n" in dockerfile
