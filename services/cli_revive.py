@@ -25,7 +25,6 @@ STATE = "/var/lib/cutover/state"
 
 EVERY_S = 60.0
 EXIT = {Outcome.GENERATES: 0, Outcome.RESTARTED: 0, Outcome.WAITS: 2, Outcome.GIVEN_UP: 1}
-UNREACHABLE = 69
 
 
 @dataclass(slots=True, kw_only=True)
