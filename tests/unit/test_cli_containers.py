@@ -197,6 +197,16 @@ def test_without_docker_a_verb_about_containers_says_so(
     assert "ocker" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("option", ["--watch", "--deadline", "--per-hour"])
+@pytest.mark.parametrize("number", ["0", "-1", "1.5", "often", "3601"])
+def test_revive_refuses_numbers_that_mean_nothing(option: str, number: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["revive", f"{option}={number}"])
+
+    assert ended.value.code == 64
+    assert "from 1 to 3600" in capsys.readouterr().err
+
+
 def test_down_by_what_is_there_ends_processes_without_docker(
     no_docker: None, capsys: pytest.CaptureFixture[str]
 ) -> None:
