@@ -172,8 +172,8 @@ def test_a_newer_image_on_top_keeps_notes_and_stages(stack: Compose) -> None:
     made = stack.post("notes", "/v1/notes", {"title": "Kept", "text": NOTE})
     stack("exec", "-T", "ner", "python", "-c", MOVE)
     old = stack.containers()["notes"]["Id"]
-    said(["docker", "tag", f"{images.TAG}/services", f"{images.TAG}/services:newer"])
-    stack.set(CUTOVER_IMAGE=f"{images.TAG}/services:newer", NER_LLM_PROVIDER="auto")
+    said(["docker", "tag", f"{images.TAG}/services", images.NEWER])
+    stack.set(CUTOVER_IMAGE=images.NEWER, NER_LLM_PROVIDER="auto")
     stack("up", "--detach", "--wait", "--wait-timeout", "300")
 
     assert stack.containers()["notes"]["Id"] != old
