@@ -109,6 +109,7 @@ def test_they_start_again_and_the_services_wait_for_ollama_only(everything: Mode
         assert service["restart"] == once.get(name, "unless-stopped"), name
         assert "vllm" not in service.get("depends_on", {}), name
     assert services(everything)["rag"]["depends_on"].keys() == {"ollama-models"}
+    assert services(everything)["vllm"]["depends_on"].keys() == {"rag", "notes", "ner"}
 
 
 def test_secrets_are_files_without_a_default(everything: Model, tmp_path: Path) -> None:
