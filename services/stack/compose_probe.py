@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import queue
+import threading
 from dataclasses import dataclass
 from typing import Any
 
@@ -73,11 +75,34 @@ class Probe:
 
 def probe(container: Any, deadline_s: int = DEADLINE_S) -> Probe:
     """One token, by a program inside the container. Raises `NoEngine` where no such program can run there."""
-    code, output = container.exec_run(["python3", "-c", SCRIPT, str(deadline_s), TALLY])
-    text = output.decode("utf-8", "replace").strip()
+    limit_s = deadline_s + GRACE_S
+    ended = _within(container, ["python3", "-c", SCRIPT, str(deadline_s), TALLY], limit_s)
+    if ended is None:
+        return Probe(why=f"no program in {container.name} came to its end within {limit_s} s")
+    code, text = ended
     if code != 0:
         raise NoEngine(f"cannot look into {container.name}: {text[-300:]}")
     return read(text)
+
+
+def _within(container: Any, argv: list[str], limit_s: float) -> tuple[int, str] | None:
+    """Exit code and output; None where it does not end. In a thread, for the SDK waits for ever."""
+    ended: queue.SimpleQueue[Any] = queue.SimpleQueue()
+
+    def run() -> None:
+        try:
+            ended.put(container.exec_run(argv))
+        except OSError as exc:  # Docker's own answers are OSErrors to the SDK
+            ended.put(exc)
+
+    threading.Thread(target=run, daemon=True, name="probe").start()
+    try:
+        found = ended.get(timeout=limit_s)
+    except queue.Empty:
+        return None
+    if isinstance(found, OSError):
+        raise found
+    return found[0], found[1].decode("utf-8", "replace").strip()
 
 
 def read(text: str) -> Probe:

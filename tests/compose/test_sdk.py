@@ -18,13 +18,20 @@ from services.stack import compose, compose_revive, compose_state
 from services.stack.compose_revive import Bounds, Outcome, World
 from tests.compose.images import Leftovers, Say
 from tests.compose.running import Compose, clean_environment, said
-from tests.compose.test_stack import KILL_ENGINE, until
+from tests.compose.test_stack import until
 from tests.conftest import REPO
 
 pytestmark = pytest.mark.compose
 
 KEY = "hunter2-hunter2"
 QUICK = Bounds(deadline_s=2, looks=2, stop_s=1, start_s=0.0)
+STOP_ENGINE = """
+import os, pathlib, signal
+for entry in pathlib.Path("/proc").glob("[0-9]*"):
+    if (entry / "cmdline").read_bytes().startswith(b"VLLM::EngineCore"):
+        os.kill(int(entry.name), signal.SIGSTOP)
+        print("stopped")
+"""
 FILE = """
 services:
   vllm:
@@ -230,7 +237,7 @@ def test_a_real_vllm_whose_engine_hangs_is_revived(stack: Compose, tmp_path: Pat
     """Its engine process is stopped: healthy for Docker, silent for all. The stack's own ledger says what was done."""
     until(lambda: rows(stack)["vllm"]["health"] == "healthy", "vLLM is healthy", 600)
     assert cutover(stack, tmp_path, "revive")[1]["outcome"] == "generates"
-    assert stack("exec", "-T", "vllm", "python3", "-c", KILL_ENGINE.replace("SIGKILL", "SIGSTOP")).startswith("killed")
+    assert stack("exec", "-T", "vllm", "python3", "-c", STOP_ENGINE) == "stopped\n"
 
     began = time.monotonic()
     code, document = cutover(stack, tmp_path, "revive", "--deadline", "10")

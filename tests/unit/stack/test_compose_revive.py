@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import threading
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from services.stack import compose
+from services.stack import compose, compose_probe
 from services.stack.compose_probe import Probe, read
 from services.stack.compose_revive import Bounds, Outcome, not_ours, too_often
 from tests.unit.stack.recorded_containers import attrs
@@ -87,6 +89,28 @@ def test_tokens_for_others_count_as_generating(
     told = json.dumps({"why": why, "before": before, "after": after})
 
     assert read(f"a warning\n{told}\n").generates is generates
+
+
+def container(exec_run: Any) -> Any:
+    return SimpleNamespace(name="vllm-1", exec_run=exec_run)
+
+
+def test_a_container_in_which_nothing_ends_is_silent(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The SDK itself would wait for ever."""
+    monkeypatch.setattr(compose_probe, "GRACE_S", 0)
+    never = threading.Event()
+    try:
+        found = compose_probe.probe(container(lambda _argv: never.wait()), 1)
+    finally:
+        never.set()
+
+    assert (found.generates, "within 1 s" in found.why) == (False, True)
+
+
+def test_a_container_without_python_is_no_silent_one() -> None:
+    """Nothing was asked, so nothing is known, and nothing is restarted."""
+    with pytest.raises(compose.NoEngine, match="cannot look into vllm-1: no python3"):
+        compose_probe.probe(container(lambda _argv: (127, b"no python3")), 1)
 
 
 def test_a_probe_that_counts_nothing_is_silent() -> None:
