@@ -77,11 +77,19 @@ def stack(
     compose.set(**_small(child_env), **built, **ports, CUTOVER_SECRETS=str(secrets), LLM_PROVIDER="vllm")
     try:
         began = time.monotonic()
-        compose("up", "--detach", "--wait", "--wait-timeout", str(UP_S), limit_s=UP_S + 60)
+        up(compose)
         capfd_disabled(f"compose up --wait: {time.monotonic() - began:.0f} s")
         yield compose
     finally:
         compose("--profile", "*", "down", "--volumes", "--timeout", "5", check=False)
+
+
+def up(compose: Compose) -> None:
+    """Where it fails, the end of every log says more than compose does."""
+    try:
+        compose("up", "--detach", "--wait", "--wait-timeout", str(UP_S), limit_s=UP_S + 60)
+    except AssertionError as exc:
+        raise AssertionError(f"{exc}\n{compose('ps', '--all')}\n{compose('logs', '--tail', '15')}") from exc
 
 
 def _small(child_env: dict[str, str]) -> dict[str, str]:

@@ -42,7 +42,7 @@ def build(child_env: dict[str, str], scratch: Path, say: Say) -> dict[str, str]:
     named = [word for argument in arguments for word in ("--build-arg", argument)]
     _built("vllm", ["-f", "Dockerfile.vllm", *named, "--build-context", f"wheels={wheels}"])
     say(f"image vllm (CPU): {time.monotonic() - began:.0f} s")
-    standins = ["-f", "tests/compose/standins.Dockerfile", "--build-arg", f"BASE_IMAGE={base}"]
+    standins = ["-f", "tests/compose/Dockerfile.standins", "--build-arg", f"BASE_IMAGE={base}"]
     standins += ["--build-context", f"engine={scratch / 'ollama'}"]
     for name in ("ollama", "prometheus", "alertmanager"):
         _built(name, [*standins, "--target", name])

@@ -22,6 +22,7 @@ ASKED: Mapping[str, tuple[str, dict[str, object]]] = {
     "notes": ("/v1/summarize", {"text": "Backups run at 02:10 to the tape library in Bergen.", "max_tokens": 16}),
     "ner": ("/v1/extract", {"text": "Ingrid Solheim works for Haldorsen in Bergen."}),
 }
+DOCUMENT = "Backups of the mail server run at 02:10 to the tape library in Bergen. Ingrid checks them on Mondays."
 QUIET_S = 600
 
 
@@ -71,9 +72,16 @@ class Compose:
     def provider(self, service: str) -> str:
         """Ask a service its question; who answered."""
         path, body = ASKED[service]
-        answer = httpx2.post(f"{self.settings().service_url(service)}{path}", json=body, timeout=150, trust_env=False)
-        assert answer.status_code == 200, answer.text
+        if service == "rag":  # without a document it asks no engine
+            self.post("rag", "/v1/documents", {"title": "Backups", "text": DOCUMENT})
+        answer = self.post(service, path, body)
         return str(answer.json()["llm"]["provider"])
+
+    def post(self, service: str, path: str, body: Mapping[str, object]) -> httpx2.Response:
+        """An answer that is none of an error."""
+        answer = httpx2.post(f"{self.settings().service_url(service)}{path}", json=body, timeout=150, trust_env=False)
+        assert answer.status_code in (200, 201), answer.text
+        return answer
 
 
 def said(argv: Sequence[str], *, limit_s: float = QUIET_S, check: bool = True) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -122,6 +123,19 @@ def test_secrets_are_files_without_a_default(everything: Model, tmp_path: Path) 
     }
     kept = {files[n].parent for n in ("admin_token", "vllm_api_key", "grafana_password")}
     assert kept == {REPO / ".cutover/secrets"}
+
+
+def test_the_page_makes_secrets_that_a_container_can_read(everything: Model, tmp_path: Path) -> None:
+    """The first block of docs/COMPOSE.md, as it stands there: each file that the stack wants, for nobody else."""
+    block = re.findall(r"^```sh\n(.*?)^```$", (REPO / "docs/COMPOSE.md").read_text(), re.MULTILINE | re.DOTALL)[0]
+    (tmp_path / ".env.example").write_text("")
+    subprocess.run(["sh", "-eu", "-c", block], cwd=tmp_path, check=True, timeout=60)
+
+    folder = tmp_path / ".cutover/secrets"
+    wanted = {n for n, secret in everything["secrets"].items() if secret["file"] != "/dev/null"}
+    assert {file.name for file in folder.iterdir()} == wanted
+    assert len({file.read_text() for file in folder.iterdir()}) == len(wanted)
+    assert (folder.stat().st_mode & 0o777, {f.stat().st_mode & 0o777 for f in folder.iterdir()}) == (0o700, {0o644})
 
 
 def test_an_optional_secret_is_handed_over_when_its_file_is_named(compose: Compose, tmp_path: Path) -> None:
