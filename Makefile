@@ -2,6 +2,7 @@
 PYTHON ?= python3
 UV ?= uv
 ROUNDS ?= 10
+MODE ?= auto
 MAKE_VENV := $(PYTHON) -P services/stack/venvs.py
 CUTOVER := .venv/bin/cutover
 
@@ -10,11 +11,11 @@ CUTOVER := .venv/bin/cutover
 run: runtime ## engines, services, then doctor, gate and migration of each service
 	@$(CUTOVER) run --demo --rounds $(ROUNDS)
 
-up: runtime ## engines and services only
-	@$(CUTOVER) up
+up: runtime ## engines and services only; in containers where Docker answers and the secrets are made, else MODE=local
+	@$(CUTOVER) up --where $(MODE)
 
-down: runtime ## stop exactly what was started here
-	@$(CUTOVER) down
+down: runtime ## stop exactly what was started here, containers and processes
+	@$(CUTOVER) down --where $(MODE)
 
 test: dev ## every test, the ones on real engines included
 	@.venv-dev/bin/python -m pytest

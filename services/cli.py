@@ -15,6 +15,7 @@ from rich.console import Console
 from services import (
     cli_bench,
     cli_calibrate,
+    cli_containers,
     cli_doctor,
     cli_faults,
     cli_live,
@@ -22,6 +23,7 @@ from services import (
     cli_plan,
     cli_plan_models,
     cli_record,
+    cli_revive,
     cli_run,
     cli_sample,
 )
@@ -41,8 +43,8 @@ USAGE = 64
 
 VERBS: Mapping[str, Callable[[commands.Call], commands.Result]] = {
     "run": cli_run.run,
-    "up": commands.up,
-    "down": commands.down,
+    "up": cli_containers.up,
+    "down": cli_containers.down,
     "status": commands.status,
     "sample": cli_sample.sample,
     "models": cli_plan_models.listed,
@@ -53,6 +55,8 @@ VERBS: Mapping[str, Callable[[commands.Call], commands.Result]] = {
     "bench": cli_bench.bench,
     "migrate": commands.migrate,
     "rollback": commands.rollback,
+    "switch": cli_containers.switch,
+    "revive": cli_revive.revive,
     "history": commands.history,
     "report": cli_live.report,
     "faults": cli_faults.faults,
@@ -100,8 +104,8 @@ def _stack(verb: Verb) -> None:
     _measuring(run)
     run.add_argument("--demo", action="store_true", help="show the move even without a pass; marked in the ledger")
     run.add_argument("--svg", metavar="FILE", help="save the final table as a picture")
-    verb("up", "start engines and services and leave them running")
-    verb("down", "stop exactly what `up` or `run` started")
+    cli_containers.options(verb("up", "start engines and services and leave them running"))
+    cli_containers.options(verb("down", "stop exactly what `up` or `run` started"))
     status = verb("status", "where each service stands, which engines answer, how fast, and who is at work")
     status.add_argument(
         "--watch", nargs="?", type=_seconds, const=2.0, metavar="SECONDS", help="look again and again, each 2 s or so"
@@ -109,6 +113,7 @@ def _stack(verb: Verb) -> None:
     verb("sample", "give RAG the sample documents, which the shipped questions are about")
     cli_plan_models.options(verb("models", "the registry: list it, see what fits a card, check it, add to it"))
     cli_plan.options(verb("plan", "whether a model fits a card beside Ollama, how many requests, which arguments"))
+    cli_revive.options(verb("revive", "restart a vLLM container that is up but no longer generates, if it is right to"))
 
 
 def _evidence(verb: Verb) -> None:
@@ -133,6 +138,8 @@ def _moves(verb: Verb) -> None:
     migrate.add_argument("--watch", action="store_true", help="stay after full and guard until the holdback is over")
     rollback = verb("rollback", "send one service back to Ollama, now", service="one")
     rollback.add_argument("--reason", default="asked for by hand", help="what the ledger will say")
+    pin = verb("switch", "pin one service of a compose stack to an engine, its container made anew", service="one")
+    cli_containers.switch_options(pin)
     verb("history", "the ledger: every move, who made it and why", service="any")
 
 

@@ -84,9 +84,9 @@ def down(call: Call) -> Result:
 def status(call: Call) -> Result:
     every_s, as_json = call.arguments.watch, call.arguments.json
     if every_s is not None:
-        cli_status_show.watch(call.settings, call.display, every_s, as_json=as_json)
+        cli_status_show.watch(call.settings, call.display, every_s, as_json=as_json, env=call.env)
         return Result(document=None)
-    document = asyncio.run(cli_status.collect(call.settings))
+    document = asyncio.run(cli_status.collect(call.settings, env=call.env))
     return Result(document=document, shown=[cli_status_show.status(document)])
 
 
@@ -172,7 +172,8 @@ def history(call: Call) -> Result:
     for column in ("at", "service", "from", "to", "by", "why"):
         table.add_column(column, overflow="fold")
     for e in entries:
-        table.add_row(e.at, e.service, _where(e.source), _where(e.target), e.actor, "; ".join(e.reasons))
+        moved = (_where(e.source), _where(e.target)) if e.act is None else ("", e.act)
+        table.add_row(e.at, e.service, *moved, e.actor, "; ".join(e.reasons))
     return Result(document={"history": [ledger.document(e) for e in entries]}, shown=[table])
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import httpx2
 
+from services import cli_status_containers
 from services.cli_status_times import Buckets, Window, buckets, quantile
 from services.cli_status_work import at_work
 from services.llm.registry import RegistryError, model
@@ -22,20 +23,24 @@ from services.stack import local
 LIMIT_S = 2.0
 
 
-async def collect(settings: Settings, window: Window | None = None) -> dict[str, Any]:
+async def collect(
+    settings: Settings, window: Window | None = None, *, env: Mapping[str, str] | None = None
+) -> dict[str, Any]:
     """The document of `cutover status --json`. Unreachable parts are `up: false`; what is odd is in `problems`.
 
-    Whoever looks again and again brings a `window`, so that times are those of the last minutes.
+    Whoever looks again and again brings a `window`, so that times are those of the last minutes. With `env`, where
+    Docker's own variables may be, containers are looked at as well.
     """
     problems: list[str] = []
     rollout = _rollout(settings.state_dir / FILE_NAME, problems)
     token = local.admin_token(settings)
     async with httpx2.AsyncClient(timeout=LIMIT_S, trust_env=False) as http:
-        told, pages, vllm, ollama = await asyncio.gather(
+        told, pages, vllm, ollama, containers = await asyncio.gather(
             asyncio.gather(*(_service(http, settings, s, token) for s in SERVICES)),
             asyncio.gather(*(_metrics(http, settings, s) for s in SERVICES)),
             _vllm(http, settings),
             _ollama(http, settings),
+            asyncio.to_thread(cli_status_containers.look, env, problems) if env is not None else _none(),
         )
     services = {
         name: _row(settings, name, rollout.standing(name), live, problems)
@@ -48,9 +53,14 @@ async def collect(settings: Settings, window: Window | None = None) -> dict[str,
         "engines": {"ollama": ollama, "vllm": vllm},
         "providers": _providers(dict(zip(SERVICES, told, strict=True)), counted),
         "first_token_over_s": over_s,
+        "containers": containers,
         "at_work": at_work(settings),
         "problems": problems,
     }
+
+
+async def _none() -> dict[str, dict[str, Any]]:
+    return {}
 
 
 def _buckets(pages: Sequence[str | None], problems: list[str]) -> Buckets:

@@ -14,6 +14,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from services import cli_status_containers
 from services.cli_show import OUTCOME_STYLES, Display
 from services.cli_status import collect
 from services.cli_status_times import Window
@@ -28,6 +29,7 @@ def watch(
     every_s: float,
     *,
     as_json: bool,
+    env: Mapping[str, str] | None = None,
     sleep: Callable[[float], None] = time.sleep,
     clock: Callable[[], float] = time.monotonic,
 ) -> None:
@@ -35,7 +37,7 @@ def watch(
     window = Window(clock)
     try:
         while True:
-            document = asyncio.run(collect(settings, window))
+            document = asyncio.run(collect(settings, window, env=env))
             if as_json:
                 print(json.dumps(document, default=str), flush=True)
             else:
@@ -52,7 +54,8 @@ def status(document: Mapping[str, Any]) -> RenderableType:
     """The whole picture."""
     at_work = [_at_work(row) for row in document["at_work"]] or [Text("nobody is at work", style="dim")]
     problems = [Text(f"! {p}", style="yellow") for p in document["problems"]]
-    rows = (Text(""), _services(document["services"]), Text(""), _engines(document), Text(""))
+    containers = cli_status_containers.shown(document["containers"])
+    rows = (Text(""), _services(document["services"]), Text(""), _engines(document), Text(""), *containers)
     return Group(*rows, *at_work, *problems)
 
 

@@ -25,7 +25,10 @@ FILE_NAME = "ledger.jsonl"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """One change: who moved what from where to where, why, on which verdict. `evidence` holds counters and paths."""
+    """One change: who moved what from where to where, why, on which verdict. `evidence` holds counters and paths.
+
+    With an `act` nothing was moved: something was done to an engine, whose name is in `service` (see `acts`).
+    """
 
     service: str
     source: Standing
@@ -34,6 +37,7 @@ class Entry:
     reasons: tuple[str, ...]
     verdict: str | None = None
     evidence: Mapping[str, Any] = field(default_factory=dict)
+    act: str | None = None
     at: str = ""
     seq: int = 0
 
@@ -103,8 +107,10 @@ def history(path: Path, service: str | None = None) -> list[Entry]:
 
 
 def document(entry: Entry) -> dict[str, Any]:
-    """An entry as its line and `cutover history --json` show it."""
+    """An entry as its line and `cutover history --json` show it; `act` is there only where something was done."""
+    done = {} if entry.act is None else {"act": entry.act}
     return {
+        **done,
         "seq": entry.seq,
         "at": entry.at,
         "service": entry.service,
@@ -139,6 +145,7 @@ def _entry(line: Mapping[str, Any]) -> Entry:
         reasons=tuple(map(str, line["reasons"])),
         verdict=line["verdict"],
         evidence=dict(line["evidence"]),
+        act=line.get("act"),
     )
 
 

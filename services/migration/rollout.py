@@ -62,7 +62,8 @@ def rebuilt(state_dir: Path, found: ledger.Reading) -> Rollout:
     """What the rollout file should say: the ledger's last word on each service, and the file's where it has none."""
     services = dict(stored(state_dir)[0].services)
     for entry in found.entries:
-        services[entry.service] = entry.target
+        if entry.act is None:
+            services[entry.service] = entry.target
     return Rollout(services=services)
 
 

@@ -61,6 +61,7 @@ def busy() -> dict[str, Any]:
         "engines": {"ollama": engine(), "vllm": engine(up=False, version=None, model=None)},
         "providers": {"ollama": seen, "vllm": seen, "anthropic": seen},
         "first_token_over_s": 300.0,
+        "containers": {},
         "at_work": [{"verb": "gate", "service": "notes", "pid": 4711, "since": "2026-11-21T12:10:43+00:00"}],
         "problems": ["ner: " + "a long sentence " * 12],
     }

@@ -1,0 +1,88 @@
+"""Asks the vLLM in a container for one token, from within: its port is not published, and its key stays where it is."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from services.stack.compose import NoEngine
+
+DEADLINE_S = 30
+"""For one token. A busy engine may take longer; whether it is busy is told by its count of tokens."""
+
+GRACE_S = 15
+"""What starting Python in the container and asking for the counts may take on top."""
+
+TALLY = "vllm:generation_tokens_total"
+
+SCRIPT = """
+import json, os, pathlib, signal, sys, urllib.request
+
+base = f"http://127.0.0.1:{os.environ.get('CUTOVER_VLLM_PORT') or 8000}"
+deadline = int(sys.argv[1])
+key_file = os.environ.get("CUTOVER_VLLM_API_KEY_FILE", "")
+headers = {"Content-Type": "application/json"}
+if key_file:
+    headers["Authorization"] = "Bearer " + pathlib.Path(key_file).read_text().strip()
+opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+def ask(path, body=None, limit=deadline):
+    data = None if body is None else json.dumps(body).encode()
+    with opener.open(urllib.request.Request(base + path, data, headers), timeout=limit) as answer:
+        return answer.read().decode()
+
+def tally():
+    try:
+        lines = ask("/metrics", limit=4).splitlines()
+    except Exception:
+        return None
+    return sum(float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith(sys.argv[2]))
+
+def late(*_):
+    raise TimeoutError(f"no token in {deadline} s")
+
+before, why = tally(), ""
+signal.signal(signal.SIGALRM, late)
+signal.alarm(deadline)
+try:
+    model = json.loads(ask("/v1/models"))["data"][0]["id"]
+    message = {"role": "user", "content": "Hi"}
+    body = {"model": model, "max_tokens": 1, "temperature": 0, "messages": [message]}
+    answer = json.loads(ask("/v1/chat/completions", body))
+    why = "" if answer["usage"]["completion_tokens"] >= 1 else "an answer without a token"
+except Exception as exc:
+    why = f"{type(exc).__name__}: {exc}"
+signal.alarm(0)
+print(json.dumps({"why": why, "before": before, "after": tally() if why else before}))
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Probe:
+    """One look. `why` is empty when it generated; `others` are tokens that it gave to others meanwhile, if it tells."""
+
+    why: str
+    others: float | None = None
+
+    @property
+    def generates(self) -> bool:
+        """For us, or for others who were before us."""
+        return not self.why or bool(self.others)
+
+
+def probe(container: Any, deadline_s: int = DEADLINE_S) -> Probe:
+    """One token, by a program inside the container. Raises `NoEngine` where no such program can run there."""
+    code, output = container.exec_run(["python3", "-c", SCRIPT, str(deadline_s), TALLY])
+    text = output.decode("utf-8", "replace").strip()
+    if code != 0:
+        raise NoEngine(f"cannot look into {container.name}: {text[-300:]}")
+    return read(text)
+
+
+def read(text: str) -> Probe:
+    """What the program printed last. Pure."""
+    told = json.loads(text.splitlines()[-1])
+    before, after = told["before"], told["after"]
+    counted = before is not None and after is not None
+    return Probe(why=str(told["why"]), others=after - before if counted else None)
