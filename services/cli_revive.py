@@ -94,6 +94,13 @@ def options(verb: argparse.ArgumentParser) -> None:
         "--per-hour", type=int, default=bounds.per_hour, help="restarts within an hour, at most (default: %(default)s)"
     )
     verb.add_argument(
+        "--deadline",
+        type=int,
+        default=bounds.deadline_s,
+        metavar="SECONDS",
+        help="for one token (default: %(default)s)",
+    )
+    verb.add_argument(
         "--watch",
         nargs="?",
         type=float,
@@ -141,7 +148,7 @@ def _looked(call: Call) -> Looked:
     def book(client: Any) -> Journal:
         return journal(client, project, name, call.settings.state_dir)
 
-    bounds = Bounds(per_hour=call.arguments.per_hour)
+    bounds = Bounds(per_hour=call.arguments.per_hour, deadline_s=call.arguments.deadline)
     return compose_revive.revive(where, book, bounds, service=name, world=World())
 
 

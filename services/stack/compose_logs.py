@@ -10,6 +10,7 @@ from services.stack.compose import Container
 
 LINES = 8
 LINE_CHARS = 400
+BEFORE_S = 600.0
 SECRETS = "/run/secrets/"
 SECRET_ENDINGS = ("_KEY", "_TOKEN", "_PASSWORD", "_SECRET")
 SHORTEST_SECRET = 6
@@ -22,14 +23,17 @@ Hide = Callable[[str], str]
 def last_failure(container: Any, state: Container, hide: Hide) -> list[str]:
     """The end of what it said before it died last, or says now if it is ill; nothing where nothing failed.
 
-    A container that Docker has started again has the words of both lives in one log: those before the start count.
+    A container that Docker has started again has the words of both lives in one log: those before its last end count.
+    Docker takes the tail first and the time afterwards, so those are asked by time alone.
     """
     if not state.failed:
         return []
     reborn = state.status == "running" and state.restarts > 0 and state.health != "unhealthy"
-    until = {"until": state.started_at} if reborn and state.started_at else {}
-    text = container.logs(tail=LINES, **until).decode("utf-8", "replace")
-    return shown(text, secrets(container.attrs), hide)
+    if reborn and state.started_at and state.ended_at:
+        text = container.logs(since=state.ended_at - BEFORE_S, until=state.started_at)
+    else:
+        text = container.logs(tail=LINES)
+    return shown(text.decode("utf-8", "replace"), secrets(container.attrs), hide)
 
 
 def shown(text: str, known: Sequence[str], hide: Hide) -> list[str]:
