@@ -21,7 +21,7 @@ test: dev ## every test, the ones on real engines included
 	@.venv-dev/bin/python -m pytest
 
 check: dev ## the fast half: lint, types, unit, service, contract on fakes, house
-	@.venv-dev/bin/python -m pytest -m "not engines"
+	@.venv-dev/bin/python -m pytest -m "not engines and not compose"
 
 runtime:
 	@$(MAKE_VENV) --target .venv --requirements requirements/runtime.txt --editable .
