@@ -34,11 +34,12 @@ from services.llm.sizing import PlanError
 from services.migration.errors import MigrationError
 from services.migration.verdict import VerdictError
 from services.settings import SERVICES, SettingsError, load
+from services.stack.compose import NoEngine
 from services.stack.local import StackError
 
 EXIT_CODES = """exit codes: 0 done or pass, 1 fail, 2 inconclusive or invalid or nothing decided, 64 usage, \
 69 an engine or service cannot be reached, 130 interrupted"""
-USAGE = 64
+USAGE, UNREACHABLE = 64, 69
 
 
 VERBS: Mapping[str, Callable[[commands.Call], commands.Result]] = {
@@ -195,6 +196,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _complain([*exc.problems, "see .env.example for every variable"], USAGE)
     except PlanError as exc:
         return _complain([f"{exc}; see `cutover {arguments.verb} --help`"], USAGE)
+    except NoEngine as exc:
+        return _complain([str(exc)], UNREACHABLE)
     except (StackError, RegistryError, VerdictError) as exc:
         return _complain([str(exc)], 1)
     except MigrationError as exc:

@@ -23,9 +23,8 @@ ACTOR = "revive"
 STATE = "/var/lib/cutover/state"
 """Where the services' containers have the ledger (docker-compose.yml)."""
 
-EVERY_S = 60.0
+EVERY_S = 60
 EXIT = {Outcome.GENERATES: 0, Outcome.RESTARTED: 0, Outcome.WAITS: 2, Outcome.GIVEN_UP: 1}
-UNREACHABLE = 69
 
 
 @dataclass(slots=True, kw_only=True)
@@ -91,11 +90,14 @@ def options(verb: argparse.ArgumentParser) -> None:
     bounds = Bounds()
     verb.add_argument("--container", default=compose_revive.ENGINE, metavar="NAME", help="default: %(default)s")
     verb.add_argument(
-        "--per-hour", type=int, default=bounds.per_hour, help="restarts within an hour, at most (default: %(default)s)"
+        "--per-hour",
+        type=_count,
+        default=bounds.per_hour,
+        help="restarts within an hour, at most (default: %(default)s)",
     )
     verb.add_argument(
         "--deadline",
-        type=int,
+        type=_count,
         default=bounds.deadline_s,
         metavar="SECONDS",
         help="for one token (default: %(default)s)",
@@ -103,11 +105,17 @@ def options(verb: argparse.ArgumentParser) -> None:
     verb.add_argument(
         "--watch",
         nargs="?",
-        type=float,
+        type=_count,
         const=EVERY_S,
         metavar="SECONDS",
         help="look again and again, each minute or so",
     )
+
+
+def _count(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= 3600:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 to 3600")
+    return int(text)
 
 
 def revive(call: Call) -> Result:

@@ -18,6 +18,9 @@ from services.stack import compose, compose_state
 HIDDEN = frozenset({"KEY", "URL", "JWT", "SECRET", "EMAIL"})
 """Of the recording's rules those that open something. Numbers, addresses and times are what a log is read for."""
 
+IMAGE_CHARS = 24
+"""What 80 columns leave."""
+
 MIB, GIB = 2**20, 2**30
 STYLES = {"healthy": "green", "running": "green", "starting": "yellow", "restarting": "red", "unhealthy": "red"}
 
@@ -58,11 +61,16 @@ def _table(rows: Mapping[str, Mapping[str, Any]]) -> Table:
     table.add_column("state", no_wrap=True)
     for head in ("restarts", "up", "memory"):
         table.add_column(head, justify="right", no_wrap=True)
-    table.add_column("image", overflow="ellipsis", no_wrap=True)
+    table.add_column("image", overflow="ellipsis", no_wrap=True, max_width=IMAGE_CHARS)
     for name, row in rows.items():
         restarts = Text(str(row["restarts"]), style="yellow" if row["restarts"] else "")
-        table.add_row(name, state(row), restarts, age(row["uptime_s"]), size(row["memory_bytes"]), row["image"])
+        table.add_row(name, state(row), restarts, age(row["uptime_s"]), size(row["memory_bytes"]), image(row))
     return table
+
+
+def image(row: Mapping[str, Any]) -> str:
+    """Without its registry and folder, of which there is no doubt."""
+    return str(row["image"]).rpartition("/")[2]
 
 
 def state(row: Mapping[str, Any]) -> Text:

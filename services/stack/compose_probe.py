@@ -68,7 +68,7 @@ class Probe:
     @property
     def generates(self) -> bool:
         """For us, or for others who were before us."""
-        return not self.why or bool(self.others)
+        return not self.why or (self.others is not None and self.others > 0)
 
 
 def probe(container: Any, deadline_s: int = DEADLINE_S) -> Probe:

@@ -156,6 +156,12 @@ def switch(where: Place | None, service: str, provider: str, env: Mapping[str, s
     with compose.engine(where) as client:
         assert where is not None  # `engine` has refused that
         files = of(compose.one(client, where.project, service).attrs)
+    pin(files, service, provider, env, run)
+    return files
+
+
+def pin(files: Files, service: str, provider: str, env: Mapping[str, str], run: Run) -> None:
+    """Write the line, have the container made anew, and take both back if it does not come up."""
     name, path = f"{service.upper()}_LLM_PROVIDER", files.env_file
     before = _text(path)
     write_aside(path, with_line(before, name, provider))
@@ -164,7 +170,7 @@ def switch(where: Place | None, service: str, provider: str, env: Mapping[str, s
     ready = ["--wait", "--wait-timeout", str(READY_S), service]
     code, said = run([*up, *ready], clean, SWITCH_S)
     if code == 0:
-        return files
+        return
     write_aside(path, before)
     back, again = run([*up, service], clean, SWITCH_S)
     undone = "is back on the line it had" if back == 0 else f"could not be brought back either: {again[-300:]}"

@@ -82,6 +82,7 @@ def stack(
         yield compose
     finally:
         compose("--profile", "*", "down", "--volumes", "--timeout", "5", check=False)
+        said(["docker", "rmi", images.NEWER], check=False)
 
 
 def up(compose: Compose) -> None:

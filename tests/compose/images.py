@@ -26,6 +26,8 @@ Say = Callable[[str], None]
 Leftovers = Callable[[str], list[str]]
 BUILD_S = 1800
 TAG = "cutover-test"
+NEWER = f"{TAG}/services:newer"
+"""A second name of the services' image, for the test of an upgrade."""
 
 
 def build(child_env: dict[str, str], scratch: Path, say: Say) -> dict[str, str]:

@@ -71,7 +71,7 @@ def test_the_replicas_differ_in_their_card_and_their_graphs_only(replicas: Model
     assert replicas["vllm"] | {"environment": first | own} == replicas["vllm-2"] | {"environment": second | own}
 
 
-def test_on_a_cpu_no_replica_reserves_a_card(tmp_path: Path) -> None:
+def test_on_a_cpu_no_replica_reserves_a_card(compose_command: None, tmp_path: Path) -> None:
     found = config(tmp_path, VLLM_DEVICE="cpu")
 
     assert not [n for n in ("vllm", "vllm-2") if found[n]["deploy"]["resources"].get("reservations")]

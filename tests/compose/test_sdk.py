@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -15,9 +16,9 @@ import pytest
 
 from services.stack import compose, compose_revive, compose_state
 from services.stack.compose_revive import Bounds, Outcome, World
-from tests.compose.images import Leftovers
+from tests.compose.images import Leftovers, Say
 from tests.compose.running import Compose, clean_environment, said
-from tests.compose.test_stack import until
+from tests.compose.test_stack import KILL_ENGINE, until
 from tests.conftest import REPO
 
 pytestmark = pytest.mark.compose
@@ -223,6 +224,23 @@ def test_switch_makes_one_container_anew_and_keeps_the_rest_of_the_file(small: C
     assert "NOTES_LLM_PROVIDER=vllm" in after["notes"]["Config"]["Env"]
     text = "# who answers\n#NOTES_LLM_PROVIDER=\nNOTES_LLM_PROVIDER=vllm\nOTHER=1 # kept\n"
     assert small.env_file.read_text() == text
+
+
+def test_a_real_vllm_whose_engine_hangs_is_revived(stack: Compose, tmp_path: Path, capfd_disabled: Say) -> None:
+    """Its engine process is stopped: healthy for Docker, silent for all. The stack's own ledger says what was done."""
+    until(lambda: rows(stack)["vllm"]["health"] == "healthy", "vLLM is healthy", 600)
+    assert cutover(stack, tmp_path, "revive")[1]["outcome"] == "generates"
+    assert stack("exec", "-T", "vllm", "python3", "-c", KILL_ENGINE.replace("SIGKILL", "SIGSTOP")).startswith("killed")
+
+    began = time.monotonic()
+    code, document = cutover(stack, tmp_path, "revive", "--deadline", "10")
+
+    assert (code, document["outcome"]) == (0, "restarted"), document
+    history = json.loads(stack("run", "--rm", "-T", "cutover", "history", "--json"))["history"]
+    assert [(line["act"], line["service"]) for line in history if "act" in line] == [("restart", "vllm")]
+    until(lambda: rows(stack)["vllm"]["health"] == "healthy", "vLLM is healthy again", 600)
+    until(lambda: stack.provider("notes") == "vllm", "the services are back on it", 120)
+    capfd_disabled(f"a vLLM that hangs: revived, and services back on it, after {time.monotonic() - began:.0f} s")
 
 
 def test_down_by_what_is_there_ends_the_containers_and_no_others(small: Compose, tmp_path: Path) -> None:

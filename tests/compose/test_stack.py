@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import json
 import time
 from collections.abc import Callable
@@ -25,7 +26,7 @@ LIMIT_S = 300
 KILL_ENGINE = """
 import os, pathlib, signal
 for entry in pathlib.Path("/proc").glob("[0-9]*"):
-    if b"EngineCore" in (entry / "cmdline").read_bytes():
+    if (entry / "cmdline").read_bytes().startswith(b"VLLM::EngineCore"):
         os.kill(int(entry.name), signal.SIGKILL)
         print("killed", entry.name)
 """
@@ -66,10 +67,18 @@ def until(holds: Callable[[], bool], what: str, limit_s: float = LIMIT_S) -> Non
         time.sleep(1)
 
 
+def by_vllm(stack: Compose, service: str) -> bool:
+    return stack.provider(service) == "vllm"
+
+
 def test_every_service_answers_from_vllm(stack: Compose) -> None:
-    """`up --wait` came back, so all are healthy; each question is answered by the engine that the flag names."""
+    """`up --wait` came back, so all are healthy; each question is answered by the engine that the flag names.
+
+    The first one may come from Ollama: a vLLM that has never generated is slow at its first token.
+    """
     assert {name for name, c in stack.containers().items() if c["State"]["Running"]} == RUNNING
-    assert {name: stack.provider(name) for name in ASKED} == dict.fromkeys(ASKED, "vllm")
+    for name in ASKED:
+        until(functools.partial(by_vllm, stack, name), f"vLLM answers for {name}")
 
 
 def test_containers_are_what_the_files_promise(stack: Compose) -> None:
@@ -151,7 +160,8 @@ def test_a_flag_moves_one_service_and_touches_no_other(stack: Compose) -> None:
         after = {name: (c["Id"], c["State"]["StartedAt"]) for name, c in stack.containers().items() if name in RUNNING}
 
         assert {name for name in after if after[name] != before[name]} == {"notes"}
-        assert {name: stack.provider(name) for name in ASKED} == {"rag": "vllm", "ner": "vllm", "notes": "ollama"}
+        assert stack.provider("notes") == "ollama"
+        until(lambda: {stack.provider("rag"), stack.provider("ner")} == {"vllm"}, "vLLM answers for the others")
     finally:
         stack.set(NOTES_LLM_PROVIDER="vllm")
         stack("up", "--detach", "--wait", "--wait-timeout", "300")
@@ -162,8 +172,8 @@ def test_a_newer_image_on_top_keeps_notes_and_stages(stack: Compose) -> None:
     made = stack.post("notes", "/v1/notes", {"title": "Kept", "text": NOTE})
     stack("exec", "-T", "ner", "python", "-c", MOVE)
     old = stack.containers()["notes"]["Id"]
-    said(["docker", "tag", f"{images.TAG}/services", f"{images.TAG}/services:newer"])
-    stack.set(CUTOVER_IMAGE=f"{images.TAG}/services:newer", NER_LLM_PROVIDER="auto")
+    said(["docker", "tag", f"{images.TAG}/services", images.NEWER])
+    stack.set(CUTOVER_IMAGE=images.NEWER, NER_LLM_PROVIDER="auto")
     stack("up", "--detach", "--wait", "--wait-timeout", "300")
 
     assert stack.containers()["notes"]["Id"] != old
@@ -171,7 +181,7 @@ def test_a_newer_image_on_top_keeps_notes_and_stages(stack: Compose) -> None:
     assert httpx2.get(url, trust_env=False, timeout=30).json()["text"] == NOTE
     status = json.loads(stack("run", "--rm", "-T", "cutover", "status", "--json"))
     assert status["services"]["ner"]["stage"] == "full"
-    assert stack.provider("ner") == "vllm"
+    until(lambda: by_vllm(stack, "ner"), "its stage, and no flag, sends it to vLLM")
 
 
 def test_a_vllm_that_cannot_start_says_why_and_nobody_notices(stack: Compose) -> None:
@@ -185,7 +195,7 @@ def test_a_vllm_that_cannot_start_says_why_and_nobody_notices(stack: Compose) ->
         assert {name: stack.provider(name) for name in ASKED} == dict.fromkeys(ASKED, "ollama")
     finally:
         stack.set(CUTOVER_VLLM_CONTEXT="")
-        stack("up", "--detach", "--wait", "--wait-timeout", "600")
+        stack("up", "--detach")
 
 
 def test_down_leaves_nothing(stack: Compose, leftovers: images.Leftovers, tmp_path: Path) -> None:
