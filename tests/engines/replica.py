@@ -19,10 +19,11 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("name")
     parser.add_argument("port", type=int)
+    parser.add_argument("--host", default="127.0.0.1")
     asked = parser.parse_args()
     app = FakeEngine(words=(f"{asked.name} ",) * WORDS, slots=SLOTS, work_s=WORK_S).app()
     app.routes.append(Route("/health", _health))
-    uvicorn.run(app, host="127.0.0.1", port=asked.port, log_level="warning")
+    uvicorn.run(app, host=asked.host, port=asked.port, log_level="warning")
 
 
 async def _health(_: Request) -> Response:
