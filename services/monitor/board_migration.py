@@ -99,7 +99,8 @@ MIGRATION = Board(
             kind=Kind.NUMBERS,
             queries=(
                 Query(
-                    f"sum by (provider) (increase(llm_attempt_duration_seconds_count{{{ONE}}}[30m]))", "{{provider}}"
+                    f"round(sum by (provider) (increase(llm_attempt_duration_seconds_count{{{ONE}}}[30m])))",
+                    "{{provider}}",
                 ),
             ),
         ),

@@ -88,6 +88,8 @@ def _groups(http: httpx2.Client, url: str, start: float, end: float) -> Iterator
 
 def _shown(http: httpx2.Client, url: str, panel: Panel, values: Mapping[str, str], start: float, end: float) -> Shown:
     found = [series for query in panel.queries for series in _asked(http, url, query, values, start, end)]
+    if panel.kind is Kind.TABLE:  # what belongs to one name stands together, whatever query gave it
+        found.sort(key=lambda series: series.name)
     most = len(found) if panel.kind in (Kind.HEAT, Kind.TABLE) else SHOWN
     return Shown(panel=panel, series=tuple(found[:most]), more=max(0, len(found) - most))
 

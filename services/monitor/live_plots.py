@@ -16,7 +16,8 @@ from services.monitor.panels import Kind
 HEIGHT, BAR = 170, 22
 CYCLE = ("--ink", "--pass", "--inconclusive", "--fail", "--info")
 DASHES = ("-", "--", ":", "-.")
-ROOM_FOR_NAMES = 130
+ROOM_FOR_NAMES, LEFT = 130, 58
+HEAT_TICKS = 5
 
 
 def colour(name: str, number: int) -> str:
@@ -44,7 +45,7 @@ def plot(name: str, shown: Shown, *, start: float, end: float) -> Plot:
     def draw(width: int) -> str:
         height = HEIGHT if shown.panel.kind is not Kind.STATES else 44 + BAR * len(_states(shown.series))
         with sheet(width, height) as page:
-            left = ROOM_FOR_NAMES if shown.panel.kind is Kind.STATES else 50
+            left = ROOM_FOR_NAMES if shown.panel.kind is Kind.STATES else LEFT
             axes = page.axes(top=8, height=height - 34, left=left)
             {Kind.STATES: _bars, Kind.HEAT: _heat}.get(shown.panel.kind, _lines)(axes, shown, end)
             _times(axes, start, end)
@@ -136,9 +137,15 @@ def _heat(axes: Axes, shown: Shown, end: float) -> None:
     for (row, t), count in counts.items():
         if count > most / 50:
             axes.broken_barh([(t, step)], (row, 1), facecolors=own, alpha=0.15 + 0.85 * count / most)
-    axes.set_ylim(0, len(buckets))
-    ticks = range(0, len(buckets), 4)
-    axes.set_yticks([t + 1 for t in ticks], [f"{buckets[t][0]:g} s" for t in ticks])
+    low, high = used([row for (row, _), count in counts.items() if count > 0], len(buckets))
+    axes.set_ylim(low, high)
+    ticks = range(low, high, max(1, -(-(high - low) // HEAT_TICKS)))
+    axes.set_yticks([t + 1 for t in ticks], [written(float(f"{buckets[t][0]:.2g}"), "s") for t in ticks])
+
+
+def used(rows: Sequence[int], count: int) -> tuple[int, int]:
+    """The buckets from the lowest to the highest that hold anything, with one empty on either side; else all."""
+    return (max(0, min(rows) - 1), min(count, max(rows) + 2)) if rows else (0, count)
 
 
 def _times(axes: Axes, start: float, end: float) -> None:

@@ -57,7 +57,7 @@ def differ(one: Sequence[float], other: Sequence[float]) -> float:
 def blocks(locust: Locust, service: FakeService, bench: Any, tmp_path: Path) -> Mapping[str, list[Times]]:
     """Rounds of three blocks, in an order drawn anew each time: the asyncio client twice, Locust once."""
     delays, order = random.Random(7), random.Random(8)
-    service.first_token_s = lambda: delays.uniform(0.10, 0.16)
+    service.first_token_s = lambda: delays.uniform(0.30, 0.36)  # far outside the floor of a machine at work
     ids = [item.id for item in workload.load(RAG, service="rag").items]
     made: dict[str, list[Times]] = {"asyncio": [], "again": [], "locust": []}
 
