@@ -8,11 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import httpx2
-from prometheus_client.parser import text_string_to_metric_families
-
+from services.migration.cache_config import cache_configs
 from services.migration.engines import Engines
-from services.migration.errors import EngineUnreachable
 
 ELEMENT_BYTES: Mapping[str, float] = {
     "float32": 4, "f32": 4, "float16": 2, "f16": 2, "bfloat16": 2, "bf16": 2, "half": 2, "float": 4,
@@ -166,23 +163,9 @@ async def _vllm(found: Engines, told: Mapping[str, str]) -> Capacity:
     served: Mapping[str, Any] = next(
         (m for m in _objects(listed.get("data")) if m.get("id") == found.model.names["vllm"]), {}
     )
-    headers = {"Authorization": f"Bearer {found.vllm_key}"} if found.vllm_key else {}
-    try:
-        answer = await found.client.get(f"{found.vllm_url}/metrics", headers=headers, timeout=found.limit_s)
-    except httpx2.HTTPError as exc:
-        raise EngineUnreachable(f"vLLM does not answer at {found.vllm_url}/metrics ({type(exc).__name__})") from exc
     folder = Path(str(served.get("root") or ""))
-    return vllm(told, cache_configs(answer.text if answer.status_code == 200 else ""), _config(folder),
+    return vllm(told, cache_configs(await found.vllm_metrics()), _config(folder),
                 weights=_weights(folder), window=_whole(served.get("max_model_len")))  # fmt: skip
-
-
-def cache_configs(metrics: str) -> list[Mapping[str, str]]:
-    """The labels of `vllm:cache_config_info`, one for each engine core. Empty for what is no exposition."""
-    try:
-        families = list(text_string_to_metric_families(metrics))
-    except ValueError:
-        return []
-    return [s.labels for f in families for s in f.samples if s.name == "vllm:cache_config_info"]
 
 
 def vllm(

@@ -13,6 +13,7 @@ from typing import Any
 import httpx2
 
 from services.llm.registry import Model, RegistryError, chat_model
+from services.migration import cache_config
 from services.migration.errors import EngineUnreachable
 from services.migration.records import Engine
 from services.settings import Settings
@@ -49,6 +50,15 @@ class Engines:
 
     async def ollama(self, path: str, body: Mapping[str, Any] | None = None) -> Reached:
         return await self._call("Ollama", self.ollama_url, path, body, {})
+
+    async def vllm_metrics(self) -> str:
+        """vLLM's metrics page; empty where it has none. Raises `EngineUnreachable`."""
+        headers = {"Authorization": f"Bearer {self.vllm_key}"} if self.vllm_key else {}
+        try:
+            answer = await self.client.get(f"{self.vllm_url}/metrics", headers=headers, timeout=self.limit_s)
+        except httpx2.HTTPError as exc:
+            raise EngineUnreachable(f"vLLM does not answer at {self.vllm_url}/metrics ({type(exc).__name__})") from exc
+        return answer.text if answer.status_code == 200 else ""
 
     async def _call(
         self, name: str, url: str, path: str, body: Mapping[str, Any] | None, headers: Mapping[str, str]
@@ -111,6 +121,7 @@ async def _vllm(found: Engines, baseline: Engine, shown: Mapping[str, Any]) -> E
     served: Mapping[str, Any] = next((m for m in listed.body.get("data") or () if m.get("id") == name), {})
     root = str(served.get("root") or "")
     flags = {key: served.get(key) for key in ("root", "max_model_len", "parent")}
+    flags |= cache_config.told(await found.vllm_metrics())
     return Engine(
         engine="vllm", version=str(version.body.get("version", "")), model=name, model_digest=_weights(root),
         quantization=_vllm_quantization(root, baseline, shown), context=served.get("max_model_len"),

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from services.migration import capacity, measure, memory, memory_document, report_data, report_text
+from services.migration import cache_config, capacity, measure, memory, memory_document, report_data, report_text
 from services.migration.capacity import Capacity
 from services.migration.memory import IDLE, NEITHER, Seen, Watch
 from services.migration.memory_document import Load, Memory
@@ -125,7 +125,7 @@ def ollama(told: Mapping[str, str] = TOLD, **answers: Any) -> Capacity:
 
 
 def vllm(told: Mapping[str, str] | None = None, metrics: str = METRICS, config: Any = SMOLLM2) -> Capacity:
-    return capacity.vllm(told or {}, capacity.cache_configs(metrics), config, weights=538, window=4096)
+    return capacity.vllm(told or {}, cache_config.cache_configs(metrics), config, weights=538, window=4096)
 
 
 def test_ollama_s_cache_is_what_its_log_says_for_this_model() -> None:
