@@ -19,7 +19,7 @@ from services import cli_status, cli_status_show
 from services.cli_show import Display
 from services.llm.rollout import Standing
 from services.migration import controller, ledger, measure, report
-from services.migration.errors import EngineUnreachable
+from services.migration.errors import EngineUnreachable, GateError
 from services.migration.journey import MigrationResult
 from services.migration.verdict import Outcome, Verdict, to_json
 from services.settings import Settings
@@ -92,8 +92,19 @@ def status(call: Call) -> Result:
 
 def gate(call: Call) -> Result:
     if call.arguments.raw:
-        return _judged(measure.judge_file(Path(call.arguments.raw)))
+        return _judged(_judged_again(Path(call.arguments.raw), call.arguments.service))
     return _judged(measured(call, call.arguments.service))
+
+
+def _judged_again(raw: Path, service: str) -> Verdict:
+    """The verdict of a raw file, which must be of the service that was asked about. Raises `GateError`."""
+    verdict = measure.judge_file(raw)
+    if verdict.service != service:
+        raise GateError(
+            f"{raw} was measured on {verdict.service}, not on {service}; run `cutover gate {verdict.service} --from "
+            f"{raw}`, or name a raw file of {service}"
+        )
+    return verdict
 
 
 def measured(call: Call, service: str) -> Verdict:

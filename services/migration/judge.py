@@ -60,8 +60,13 @@ def judge(run: Run) -> Verdict:
         metrics=metrics,
         next=Next(action=ACTIONS[outcome], rounds_needed=rounds),
         reasons=_reasons(run, outcome, found, metrics, rounds, at),
-        raw=Raw(records=run.name, sha256=run.sha256),
+        raw=Raw(records=raw_name(run.plan), sha256=run.sha256),
     )
+
+
+def raw_name(plan: Plan) -> str:
+    """The name that the gate gives a raw file: out of its own plan, so that a copy under another name says the same."""
+    return f"{plan.service}-{plan.id}.jsonl"
 
 
 def _metrics(run: Run, floors: Sequence[Floor]) -> tuple[Metric, ...]:

@@ -69,8 +69,10 @@ def load(path: Path, *, service: str, today: date, needed: bool) -> tuple[Waiver
         raise WaiverError(f"cannot read the waivers {path}: {exc}") from exc
     problems = [f"[{s!r}] is not a service; use {', '.join(SERVICES)}" for s in document if s not in SERVICES]
     for name in (s for s in SERVICES if s in document):
-        tables = document[name] if isinstance(document[name], list) else [document[name]]
-        for n, table in enumerate(tables, start=1):
+        if not isinstance(document[name], list):
+            problems.append(f"{name} is not a list of tables; write [[{name}]], in two brackets, above each waiver")
+            continue
+        for n, table in enumerate(document[name], start=1):
             problems += [f"[[{name}]] number {n}: {problem}" for problem in _problems(table, today)]
     if problems:
         raise WaiverError(f"{path}: " + "; ".join(problems))
@@ -80,7 +82,7 @@ def load(path: Path, *, service: str, today: date, needed: bool) -> tuple[Waiver
 def _problems(table: object, today: date) -> list[str]:
     """Everything that is wrong with one waiver."""
     if not isinstance(table, dict):
-        return ["is not a table; write [[SERVICE]]"]
+        return ["is not a table; write [[SERVICE]] above each waiver"]
     found = [f"unknown field {key!r}" for key in table if key not in (*NEEDED, *ALLOWED)]
     found += [f"{key} is missing or empty" for key in NEEDED if not str(table.get(key, "")).strip()]
     found += [f"{key} is not a text" for key in (*NEEDED[:3], *ALLOWED) if not isinstance(table.get(key, ""), str)]

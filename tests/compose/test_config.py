@@ -20,7 +20,7 @@ ROOT_INSIDE = {"ollama", "dcgm"}
 """Images that know no other user; they have no capability."""
 
 NOT_FOR_CONTAINERS = {
-    *("CUTOVER_HOME", "CUTOVER_STATE_DIR", "CUTOVER_ENGINES_DIR", "CUTOVER_BIND", "CUTOVER_MODELS", "LLM_PRICES"),
+    *("CUTOVER_HOME", "CUTOVER_STATE_DIR", "CUTOVER_ENGINES_DIR", "CUTOVER_BIND", "LLM_PRICES"),
     *("CUTOVER_VLLM_PORT", "CUTOVER_OLLAMA_PORT", "CUTOVER_MONITOR_PORT"),
     *("CUTOVER_ENGINE_PYTHON", "CUTOVER_TORCH_INDEX", "WEB_CONCURRENCY", "PROMETHEUS_MULTIPROC_DIR"),
     *("VLLM_API_KEY", "REMOTE_VLLM_API_KEY", "ANTHROPIC_API_KEY", "ADMIN_TOKEN"),
@@ -99,7 +99,9 @@ def test_nobody_gets_the_docker_socket_or_the_hosts_folders(everything: Model) -
         for volume in service.get("volumes", []):
             assert "docker.sock" not in json.dumps(volume), name
             if volume["type"] == "bind":
-                assert Path(volume["source"]).is_relative_to(REPO) and volume["read_only"], (name, volume)
+                source = Path(volume["source"])
+                assert source.is_relative_to(REPO) or source == Path("/dev/null"), (name, volume)
+                assert volume["read_only"], (name, volume)
 
 
 def test_they_start_again_and_the_services_wait_for_ollama_only(everything: Model) -> None:
@@ -109,7 +111,7 @@ def test_they_start_again_and_the_services_wait_for_ollama_only(everything: Mode
         assert service["restart"] == once.get(name, "unless-stopped"), name
         assert "vllm" not in service.get("depends_on", {}), name
     assert services(everything)["rag"]["depends_on"].keys() == {"ollama-models"}
-    assert services(everything)["vllm"]["depends_on"].keys() == {"rag", "notes", "ner"}
+    assert services(everything)["vllm"]["depends_on"].keys() == {"ollama-models"}
 
 
 def test_secrets_are_files_without_a_default(everything: Model, tmp_path: Path) -> None:
@@ -148,6 +150,20 @@ def test_an_optional_secret_is_handed_over_when_its_file_is_named(compose: Compo
     config = compose.config()
     assert services(config)["vllm"]["environment"][variable] == "/run/secrets/hf_token"
     assert config["secrets"]["hf_token"]["file"] == str(tmp_path / "hf")
+
+
+def test_a_model_of_ones_own_reaches_services_and_vllm(compose: Compose) -> None:
+    """The services by the registry entry, vLLM by what it loads and the name that it answers to."""
+    (compose.env_file.parent / "models.toml").write_text("")
+    own = str(compose.env_file.parent / "models.toml")
+    compose.set(CUTOVER_MODELS=own, LLM_MODEL="ours", CUTOVER_VLLM_MODEL="org/ours", CUTOVER_VLLM_SERVED_NAMES="ours")
+    found = services(compose.config())
+
+    for name in ("rag", "notes", "ner", "monitor", "ollama-models"):
+        assert own in [volume["source"] for volume in found[name]["volumes"]], name
+    assert found["vllm"]["environment"]["CUTOVER_VLLM_MODEL"] == "org/ours"
+    compose.set(CUTOVER_VLLM_MODEL="")
+    assert services(compose.config())["vllm"]["environment"]["CUTOVER_VLLM_MODEL"] == "ours"
 
 
 def test_a_flag_reaches_its_service_and_no_other(compose: Compose) -> None:

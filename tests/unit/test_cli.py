@@ -13,6 +13,8 @@ from services import cli
 from services.cli_run import may_be_shown
 from services.cli_show import verdict_table
 from services.llm.rollout import FILE_NAME, Rollout, Stage, Standing, dump
+from services.migration import simulated
+from services.migration.simulated import World
 from services.migration.verdict import Outcome
 from tests.fakes.engine import free_port
 
@@ -158,6 +160,18 @@ def test_judging_a_missing_raw_file(capsys: pytest.CaptureFixture[str]) -> None:
     """A file that is not there is named."""
     assert run("gate", "notes", "--from", "no-such.jsonl") == 2
     assert "no-such.jsonl" in capsys.readouterr().err
+
+
+def test_a_raw_file_of_another_service_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Its verdict would be read as one about the service that was asked about."""
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(simulated.raw(World(rounds=2)))
+
+    assert run("gate", "notes", "--from", str(path)) == 2
+    assert "not on" not in capsys.readouterr().err
+    assert run("gate", "rag", "--from", str(path)) == 2
+    told = capsys.readouterr().err
+    assert "measured on notes, not on rag" in told and "cutover gate notes --from" in told
 
 
 def test_every_verb_has_help_and_a_function() -> None:

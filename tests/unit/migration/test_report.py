@@ -44,7 +44,7 @@ class TestReport:
         assert json.loads(path.with_suffix(".json").read_text())["verdict"]["id"] == verdict.id
 
     def test_the_requests_come_from_the_raw_file_unless_it_changed(self, house: House) -> None:
-        raw = house.state / "raw" / "notes-sim.jsonl"
+        raw = house.state / "raw" / "notes-20261121T050000.jsonl"
         raw.parent.mkdir(parents=True)
         raw.write_bytes(simulated.raw(World(rounds=2)))
         measure.save(house.state, measure.judge_file(raw))

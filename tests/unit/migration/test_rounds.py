@@ -46,7 +46,7 @@ def recorded(house: House) -> tuple[Record, ...]:
 async def test_a_gate_leaves_a_verdict_that_its_raw_file_reproduces(house: House) -> None:
     verdict = await gate(house)
     assert to_json(measure.judge_file(only_raw(house))) == to_json(verdict)
-    assert measure.saved(house.state, "notes") == verdict
+    assert (measure.saved(house.state, "notes"), verdict.raw.records) == (verdict, only_raw(house).name)
 
 
 async def test_a_small_gate_is_inconclusive_however_fast_vllm_is(house: House) -> None:

@@ -82,7 +82,9 @@ def test_a_waiver_of_another_service_does_nothing(tmp_path: Path) -> None:
         (text(level='"pass"'), "unknown field 'level'"),
         (text(ollama="16"), "ollama is not a text"),
         (text(service="note"), "'note'.*is not a service; use rag, notes, ner"),
-        ("notes = 5\n", "is not a table"),
+        ("notes = 5\n", r"write \[\[notes\]\]"),
+        ("notes = [5]\n", r"\[\[notes\]\] number 1: is not a table"),
+        (text().replace("[[notes]]", "[notes]"), r"notes is not a list of tables; write \[\[notes\]\]"),
         ("[[notes]\n", "cannot read the waivers"),
     ],
 )
