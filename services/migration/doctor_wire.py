@@ -84,6 +84,9 @@ class Wire(Engines):
         reached = await self._sent(name, url + path, None, headers, is_json=False)
         return str(reached.body.get("text", "")) if reached.ok else ""
 
+    async def vllm_metrics(self) -> str:
+        return await self.text("vllm", "/metrics")
+
     async def embeddings(self, body: Mapping[str, Any]) -> Reached:
         """vLLM's embeddings: of a server of its own where there is one."""
         url = self.embed_url or self.vllm_url

@@ -10,7 +10,7 @@ from __future__ import annotations
 import enum
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
@@ -167,8 +167,6 @@ class Verdict:
     next: Next
     reasons: tuple[str, ...]
     raw: Raw
-    sequential: Mapping[str, Any] = field(default_factory=dict)
-    supersedes: str | None = None
     schema_version: int = SCHEMA_VERSION
 
     @property

@@ -172,7 +172,7 @@ async def test_an_equal_engine_stays_in_ten_tries_and_one_made_three_times_slowe
             highest.append(canary.e_value())
         canary.begin("slowed")
         async with slowed(canary.candidate):
-            result = await canary.controlled(10 * EXPOSURE)
+            result = await canary.controlled(2 * EXPOSURE)
     assert failed == []
     assert result is not None
     assert result.action is Action.ROLLBACK, result.reasons
