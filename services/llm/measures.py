@@ -84,19 +84,19 @@ METRICS = (
         name="llm_attempts_total",
         kind="counter",
         labels=("service", "provider", "attempt", "error_type"),
-        help="Tries at one provider, by whether it was asked first and how the try ended",
+        help="Tries at one provider, by whether it was asked first, or for a measurement, and how the try ended",
     ),
     Definition(
         name="llm_attempt_duration_seconds",
         kind="histogram",
-        labels=("service", "provider"),
+        labels=("service", "provider", "attempt"),
         help="One try at one provider that answered",
         buckets=ATTEMPT_BUCKETS,
     ),
     Definition(
         name="llm_attempt_time_to_first_chunk_seconds",
         kind="histogram",
-        labels=("service", "provider"),
+        labels=("service", "provider", "attempt"),
         help="From the start of a try to its first content token; streams only",
         buckets=ATTEMPT_TTFC_BUCKETS,
     ),
@@ -129,7 +129,7 @@ METRICS = (
     Definition(
         name="llm_fallbacks_total",
         kind="counter",
-        labels=("service", "from", "to", "reason"),
+        labels=("service", "from", "to", "reason", "attempt"),
         help="Answers given by a later provider of the chain, with why the first did not",
     ),
     Definition(

@@ -16,9 +16,14 @@ from services.llm.errors import BusyError, ErrorType
 from services.llm.hooks import Operation, RequestEvent, Result
 from services.llm.limits import AimdLimit
 from services.llm.measures import METRICS, BeforeEach, made
+from services.llm.routing import MEASURED as MEASURED_ROUTE
 from services.llm.types import Attempt, Outcome, Usage
 
-ATTEMPTS = ("first", "fallback", "repair")
+MEASURED = "measured"
+"""Every try of a measuring request: what the gate and the doctor ask is no user's traffic, so no canary's evidence."""
+
+FIRST = "first"
+ATTEMPTS = (FIRST, "fallback", "repair", MEASURED)
 UPSTREAM_503 = "upstream_503"
 SHED_REASONS = ("queue_full", "deadline", UPSTREAM_503)
 
@@ -71,7 +76,8 @@ class Metrics:
         for attempt in event.attempts:
             self._attempt(event, attempt, example)
         if event.fallback_reason is not None:
-            self._count("llm_fallbacks_total", event.chain[0], served, event.fallback_reason, example=example)
+            asked = event.chain[0], served, event.fallback_reason, MEASURED if _measured(event) else FIRST
+            self._count("llm_fallbacks_total", *asked, example=example)
         self._count_replays()
 
     def breaker_changed(self, provider: str, state: State) -> None:
@@ -96,27 +102,22 @@ class Metrics:
                 self._child(self._gauges, name, (provider,)).set(value)
 
     def _attempt(self, event: RequestEvent, attempt: Attempt, example: Example) -> None:
-        provider, error = attempt.provider, attempt.error
-        first = "first" if provider == event.chain[0] else "fallback"
-        self._count(
-            "llm_attempts_total",
-            provider,
-            "repair" if attempt.repair else first,
-            error.type if error else ErrorType.NONE,
-            example=example,
-        )
+        provider, error, kind = attempt.provider, attempt.error, _kind(event, attempt)
+        ended = error.type if error else ErrorType.NONE
+        self._count("llm_attempts_total", provider, kind, ended, example=example)
         if isinstance(error, BusyError):
             self._count("llm_shed_total", UPSTREAM_503)
         for param in attempt.dropped:
             self._count("llm_params_dropped_total", provider, param)
         if attempt.first_token_s is not None:
-            self._time("llm_attempt_time_to_first_chunk_seconds", attempt.first_token_s, provider, example=example)
+            waited_s = attempt.first_token_s
+            self._time("llm_attempt_time_to_first_chunk_seconds", waited_s, provider, kind, example=example)
         if attempt.longest_gap_s is not None:
             self._time("llm_attempt_longest_gap_seconds", attempt.longest_gap_s, provider)
         if attempt.usage is not None:
             self._used(event, attempt, attempt.usage)
         if error is None:
-            self._time("llm_attempt_duration_seconds", attempt.duration_s, provider, example=example)
+            self._time("llm_attempt_duration_seconds", attempt.duration_s, provider, kind, example=example)
 
     def _used(self, event: RequestEvent, attempt: Attempt, usage: Usage) -> None:
         provider = attempt.provider
@@ -175,10 +176,24 @@ class Metrics:
                 (metric or self._histograms[definition.name]).labels(self._service, *map(str, labels))
 
 
+def _measured(event: RequestEvent) -> bool:
+    return event.route.startswith(MEASURED_ROUTE)
+
+
+def _kind(event: RequestEvent, attempt: Attempt) -> str:
+    """The `attempt` label of one try."""
+    if _measured(event):
+        return MEASURED
+    if attempt.repair:
+        return "repair"
+    return FIRST if attempt.provider == event.chain[0] else "fallback"
+
+
 def _fallbacks(providers: Sequence[str]) -> Iterator[tuple[str, ...]]:
-    """From each provider to each other, for every reason that there is."""
+    """From each provider to each other, for every reason that there is, of users and of measuring requests."""
     reasons = [error for error in ErrorType if error is not ErrorType.NONE]
-    return ((a, b, reason) for a, b in itertools.permutations(providers, 2) for reason in reasons)
+    pairs = itertools.permutations(providers, 2)
+    return ((a, b, reason, asked) for (a, b), reason, asked in itertools.product(pairs, reasons, (FIRST, MEASURED)))
 
 
 def _example(request_id: str) -> Example:

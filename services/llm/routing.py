@@ -9,6 +9,9 @@ from services.llm.rollout import Stage, Standing
 
 OLLAMA, VLLM = "ollama", "vllm"
 
+MEASURED = "measured arm"
+"""How the reason of a measuring request's route begins: the gate's, the doctor's, not a user's."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Route:
@@ -37,9 +40,9 @@ def route(service: str, key: str, *, pin: str, standing: Standing, first: str | 
     if pin == VLLM:
         return Route(chain=(VLLM, OLLAMA), reason="pinned to vllm")
     if first == VLLM:
-        return Route(chain=(VLLM, OLLAMA), reason="measured arm vllm")
+        return Route(chain=(VLLM, OLLAMA), reason=f"{MEASURED} {VLLM}")
     if first == OLLAMA:
-        return Route(chain=(OLLAMA,), reason="measured arm ollama")
+        return Route(chain=(OLLAMA,), reason=f"{MEASURED} {OLLAMA}")
     match standing.stage:
         case Stage.OLLAMA | Stage.ROLLED_BACK:
             return Route(chain=(OLLAMA,), reason=f"stage {standing.stage}")

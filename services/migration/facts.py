@@ -14,6 +14,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from services.llm.errors import ErrorType
 from services.llm.measures import ATTEMPT_BUCKETS, ATTEMPT_TTFC_BUCKETS
+from services.llm.metrics import MEASURED
 from services.llm.routing import OLLAMA, VLLM
 from services.migration import evidence
 from services.migration.errors import EngineUnreachable
@@ -55,9 +56,13 @@ def parse(text: str, *, service: str) -> Counters:
 
 
 def _counts(sample: Sample, service: str) -> bool:
-    """Whether it is of this service's chats; a vector takes another time than an answer, where they are told apart."""
+    """Whether it is of the chats of this service's users; the gate and the doctor ask for themselves.
+
+    A vector takes another time than an answer, where they are told apart.
+    """
     labels = sample.labels
-    return bool(sample.value) and labels.get("service") == service and labels.get("operation", "chat") == "chat"
+    users = labels.get("attempt") != MEASURED and labels.get("operation", "chat") == "chat"
+    return bool(sample.value) and labels.get("service") == service and users
 
 
 def _key(sample: Sample) -> str | None:

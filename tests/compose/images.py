@@ -48,6 +48,8 @@ def build(child_env: dict[str, str], scratch: Path, say: Say) -> dict[str, str]:
     standins += ["--build-context", f"engine={scratch / 'ollama'}"]
     for name in ("ollama", "prometheus", "alertmanager"):
         _built(name, [*standins, "--target", name])
+    ours = "label=org.opencontainers.image.title=cutover-services"
+    said(["docker", "image", "prune", "--force", "--filter", ours])  # those that lost their name to the new one
     return {
         "BASE_IMAGE": base,
         "CUTOVER_IMAGE": f"{TAG}/services",

@@ -232,7 +232,7 @@ async def test_attempts_metric_equals_what_the_engines_saw(make_rig: MakeRig) ->
             )
             == 1
         )
-        moved = {"service": "notes", "from": "vllm", "to": "ollama", "reason": "http_5xx"}
+        moved = {"service": "notes", "from": "vllm", "to": "ollama", "reason": "http_5xx", "attempt": "first"}
         assert count("llm_fallbacks_total", moved) == 1
     assert rig.client.status()["fallbacks_5m"] == 1
 

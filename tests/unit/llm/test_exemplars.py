@@ -47,7 +47,7 @@ def test_fallbacks_are_at_zero_before_the_first() -> None:
     """A share of fallbacks is zero then, not absent."""
     registry = CollectorRegistry()
     Metrics(registry, service="rag", providers=["vllm", "ollama"], models=["m"])
-    labels = {"service": "rag", "from": "vllm", "to": "ollama", "reason": "connect"}
+    labels = {"service": "rag", "from": "vllm", "to": "ollama", "reason": "connect", "attempt": "first"}
 
     assert registry.get_sample_value("llm_fallbacks_total", labels) == 0
 

@@ -124,7 +124,9 @@ async def test_with_both_engines_gone_the_last_resort_answers(tmp_path: Path) ->
         assert here.count("llm_paid_tokens_total", provider="anthropic") == here.spent() == 2 * 29
         assert here.count("llm_paid_budget_tokens") == 100_000 - 2 * 29
         moved = {"from": "vllm", "to": "anthropic"}
-        assert [here.count("llm_fallbacks_total", **moved, reason=r) for r in ("connect", "breaker_open")] == [1, 1]
+        assert [
+            here.count("llm_fallbacks_total", **moved, reason=r, attempt="first") for r in ("connect", "breaker_open")
+        ] == [1, 1]
 
 
 async def test_a_remote_vllm_comes_before_anthropic_where_it_is_named_first(tmp_path: Path) -> None:

@@ -45,8 +45,29 @@ async def test_stream_times_are_observed(make_rig: MakeRig) -> None:
 
         served = {"service": "notes", "provider": "ollama"}
         assert count("llm_time_to_first_chunk_seconds_count", served) == 1
-        assert count("llm_attempt_time_to_first_chunk_seconds_count", served) == 1
+        assert count("llm_attempt_time_to_first_chunk_seconds_count", {**served, "attempt": "fallback"}) == 1
         assert count("llm_tokens_total", {**served, "model": "smollm2-135m", "type": "output"}) == 3
+
+
+async def test_measuring_requests_are_counted_apart(make_rig: MakeRig) -> None:
+    """What the gate asks is no user's traffic: no `first` try, no fallback of one, no time of one."""
+    async with make_rig(pin="auto") as rig:
+        rig.vllm.default = Fault.CUT_FIRST
+        await read(rig.client, ask(first="vllm"))
+        count = rig.registry.get_sample_value
+        of = {"service": "notes", "attempt": "measured"}
+        labels = {"service": "notes", "provider": "ollama", "error_type": "none"}
+        moved = {"service": "notes", "from": "vllm", "to": "ollama", "reason": "cut"}
+
+        assert count("llm_attempts_total", {**of, "provider": "vllm", "error_type": "cut"}) == 1
+        for metric, found in (
+            ("llm_attempts_total", labels),
+            ("llm_fallbacks_total", moved),
+            ("llm_attempt_duration_seconds_count", {"service": "notes", "provider": "ollama"}),
+            ("llm_attempt_time_to_first_chunk_seconds_count", {"service": "notes", "provider": "ollama"}),
+        ):
+            assert count(metric, {**found, "attempt": "measured"}) == 1
+            assert count(metric, {**found, "attempt": "first"}) == 0
 
 
 async def test_log_line_tells_the_attempts_and_no_prompt(make_rig: MakeRig) -> None:

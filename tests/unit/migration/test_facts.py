@@ -75,18 +75,24 @@ def test_one_counter_that_fell_means_that_all_began_anew() -> None:
 
 
 def test_the_clients_own_page_is_understood() -> None:
-    """The names, labels and bucket edges are those of `services/llm/measures.py`, last resorts left out."""
+    """The names, labels and bucket edges are those of `services/llm/measures.py`.
+
+    Last resorts are left out, and what the gate asked.
+    """
     registry = CollectorRegistry()
     Metrics(registry, service="notes", providers=("vllm", "ollama", "anthropic"), models=("chat",))
     for name, labels in (
         ("llm_attempts", ("vllm", "first", "none")),
+        ("llm_attempts", ("vllm", "measured", "none")),
         ("llm_attempts", ("anthropic", "first", "none")),
-        ("llm_fallbacks", ("vllm", "ollama", "breaker_open")),
-        ("llm_fallbacks", ("vllm", "ollama", "capability")),
+        ("llm_fallbacks", ("vllm", "ollama", "breaker_open", "first")),
+        ("llm_fallbacks", ("vllm", "ollama", "breaker_open", "measured")),
+        ("llm_fallbacks", ("vllm", "ollama", "capability", "first")),
     ):
         registry._names_to_collectors[name].labels("notes", *labels).inc()  # type: ignore[attr-defined]
     histogram = registry._names_to_collectors["llm_attempt_duration_seconds"]
-    histogram.labels("notes", "vllm").observe(1.0)  # type: ignore[attr-defined]
+    histogram.labels("notes", "vllm", "first").observe(1.0)  # type: ignore[attr-defined]
+    histogram.labels("notes", "vllm", "measured").observe(0.5)  # type: ignore[attr-defined]
     found = facts.parse(generate_latest(registry).decode(), service="notes")
     assert {k: v for k, v in found.items() if not k.startswith("slow/")} == {
         "first/vllm/none": 1.0,
