@@ -46,7 +46,7 @@ class World:
     block: int = 10
     stream: bool = False
     spread: float = 0.25
-    items: int = 30
+    items: int = 60
     aa_every: int = 3
 
 
