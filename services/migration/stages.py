@@ -258,14 +258,20 @@ def _unproved(facts: Facts, policy: Policy) -> str | None:
             f"{tally.errors} errors in {tally.requests} requests could still be {most:.1%}, "
             f"limit {policy.error_limit:.0%}"
         )
-    slow = facts.evidence.processes["slow"].candidate
-    most = surely_below(slow, level=policy.level)
-    if most > policy.slow_limit:
-        return (
-            f"{slow.bad} slow answers of {slow.n} timed at vLLM could still be {most:.1%}, limit "
-            f"{policy.slow_limit:.0%} (slow: beyond {policy.slow_margin:g} x the 95 % quantile of Ollama's)"
-        )
-    return None
+    whole, chunk = (facts.evidence.processes[kind].candidate for kind in ("slow", "slow first chunk"))
+    streams = _slow("first chunks", chunk, policy) if chunk.n else None  # who does not stream has none
+    return _slow("answers", whole, policy) or streams
+
+
+def _slow(what: str, seen: Seen, policy: Policy) -> str | None:
+    """How many of vLLM's could still be slow, if that is too many."""
+    most = surely_below(seen, level=policy.level)
+    if most <= policy.slow_limit:
+        return None
+    return (
+        f"{seen.bad} slow {what} of {seen.n} timed at vLLM could still be {most:.1%}, limit "
+        f"{policy.slow_limit:.0%} (slow: beyond {policy.slow_margin:g} x the 95 % quantile of Ollama's)"
+    )
 
 
 def _at_most(tally: Tally, policy: Policy) -> float:

@@ -114,6 +114,15 @@ def test_answers_that_nobody_timed_hold_a_canary() -> None:
     assert "0 slow answers of 0 timed" in decision.reasons[0]
 
 
+@pytest.mark.parametrize(("bad", "action"), [(0, Action.PROMOTE), (18, Action.HOLD)])
+def test_first_chunks_that_may_be_late_too_often_hold_a_stream(bad: int, action: Action) -> None:
+    """Whole answers in time do not make up for it: 18 of 350 is neither surely worse nor surely good enough."""
+    found = QUICK.after("slow first chunk", Seen(n=350, bad=bad), Seen(n=350), limit=0.05)
+    decision = decide(canary(0.05), replace(FOUNDED, candidate=MANY, evidence=found), POLICY)
+    assert decision.action is action
+    assert ("18 slow first chunks of 350" in decision.reasons[0]) is (action is Action.HOLD)
+
+
 def test_time_alone_promotes_nothing() -> None:
     facts = replace(FOUNDED, candidate=Tally(requests=299), evidence=QUICK, age_s=1e9)
     assert decide(canary(0.05), facts, POLICY).action is Action.HOLD
