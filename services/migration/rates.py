@@ -20,8 +20,8 @@ from services.migration.verdict import Direction, Kind, Metric, Result
 MOST_LOST = {"retrieval_ndcg": 0.369}
 """A stated bound where a whole item lost would ask for hundreds of items, by metric.
 
-nDCG: the one passage that answers slips from the first rank to the second (Jaervelin and Kekaelaeinen 2002), 1 - 1 / log2(3). No
-engine takes part in finding passages; with a whole item as its loss, 0.02 would ask for 150 equal items.
+nDCG: the one passage that answers slips from the first rank to the second, 1 - 1 / log2(3) (Jaervelin and Kekaelaeinen
+2002). No engine takes part in finding passages; with a whole item as its loss, 0.02 would ask for 150 equal items.
 """
 
 
