@@ -21,6 +21,8 @@ TITLES = {
     "template_not_invalid": "template: valid",
     "rare70x_pass": "70x rare: pass",
     "variance2x_pass": "2x variance: pass",
+    "misshapen2_pass": "2 % misshapen: pass",
+    "lost10_pass": "10 % lost: pass",
     "worse10_pass": "10 % worse: pass",
     "dead_pass": "dead: pass",
     "dead_fail": "dead: fail",

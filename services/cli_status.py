@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -17,6 +16,7 @@ from services.cli_status_work import at_work
 from services.llm.registry import RegistryError, model
 from services.llm.rollout import FILE_NAME, Rollout, RolloutError, Standing, parse
 from services.llm.routing import route
+from services.migration import pages
 from services.settings import SERVICES, Secret, Settings
 from services.stack import local
 
@@ -36,7 +36,7 @@ async def collect(
     token = local.admin_token(settings)
     async with httpx2.AsyncClient(timeout=LIMIT_S, trust_env=False) as http:
         told, pages, vllm, ollama, containers = await asyncio.gather(
-            asyncio.gather(*(_service(http, settings, s, token) for s in SERVICES)),
+            asyncio.gather(*(_service(http, settings, s, token, problems) for s in SERVICES)),
             asyncio.gather(*(_metrics(http, settings, s) for s in SERVICES)),
             _vllm(http, settings),
             _ollama(http, settings),
@@ -66,8 +66,8 @@ async def _none() -> dict[str, dict[str, Any]]:
 def _buckets(pages: Sequence[str | None], problems: list[str]) -> Buckets:
     try:
         return buckets(page for page in pages if page is not None)
-    except ValueError as exc:
-        problems.append(f"a service's /metrics cannot be read: {exc}")
+    except (ValueError, KeyError) as exc:
+        problems.append(f"a service's /metrics cannot be read: {exc!r}")
         return {}
 
 
@@ -97,7 +97,7 @@ def _rollout(path: Path, problems: list[str]) -> Rollout:
         return parse(path.read_text(), where=str(path))
     except FileNotFoundError:
         return Rollout()
-    except (OSError, UnicodeDecodeError, RolloutError) as exc:
+    except (OSError, UnicodeDecodeError, RecursionError, RolloutError) as exc:
         problems.append(str(exc))
         return Rollout()
 
@@ -131,7 +131,7 @@ def _row(
 
 def _outcome(path: Path, problems: list[str]) -> str | None:
     try:
-        return str(json.loads(path.read_text())["outcome"])
+        return str(pages.parsed(path.read_text())["outcome"])
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError, TypeError) as exc:
@@ -142,7 +142,7 @@ def _outcome(path: Path, problems: list[str]) -> str | None:
 async def _get(http: httpx2.AsyncClient, url: str, headers: Mapping[str, str]) -> Any | None:
     try:
         answer = await http.get(url, headers=dict(headers))
-        return answer.json() if answer.status_code == 200 else None
+        return pages.parsed(answer.content) if answer.status_code == 200 else None
     except (httpx2.HTTPError, httpx2.InvalidURL, ValueError):
         return None
 
@@ -156,21 +156,40 @@ async def _metrics(http: httpx2.AsyncClient, settings: Settings, service: str) -
 
 
 async def _service(
-    http: httpx2.AsyncClient, settings: Settings, service: str, token: Secret | None
+    http: httpx2.AsyncClient, settings: Settings, service: str, token: Secret | None, problems: list[str]
 ) -> Mapping[str, Any] | None:
+    """A service's own account; None where it is down, or where something else is on its port, which is a problem."""
     headers = {"Authorization": f"Bearer {token.value}"} if token else {}
-    found = await _get(http, f"{settings.service_url(service)}/api/admin/status", headers)
-    return found if isinstance(found, dict) else None
+    url = f"{settings.service_url(service)}/api/admin/status"
+    found = await _get(http, url, headers)
+    if found is None or _is_account(found):
+        return found
+    problems.append(f"{service}: {url} does not answer as the service does; is another program on that port?")
+    return None
+
+
+def _is_account(found: object) -> bool:
+    """Whether everything that is read of it is there, in shape."""
+    told = pages.table(found)
+    providers = pages.table(told.get("providers"))
+    fits = isinstance(told.get("pin"), str) and type(told.get("fallbacks_5m")) is int and "rollout_problem" in told
+    return fits and all(map(_is_provider, providers.values())) and isinstance(told.get("providers"), dict)
+
+
+def _is_provider(state: object) -> bool:
+    told = pages.table(state)
+    counts = all(type(told.get(key)) is int for key in ("in_flight", "queued"))
+    return counts and isinstance(told.get("breaker"), str) and "last_error" in told
 
 
 async def _vllm(http: httpx2.AsyncClient, settings: Settings) -> dict[str, Any]:
     headers = {"Authorization": f"Bearer {settings.vllm_api_key.value}"} if settings.vllm_api_key else {}
     version = await _get(http, f"{settings.vllm_url}/version", headers)
     listed = await _get(http, f"{settings.vllm_url}/v1/models", headers)
-    names = [m.get("id") for m in listed.get("data", [])] if isinstance(listed, dict) else []
+    names = [name for m in pages.objects(listed, "data") if (name := pages.text(m, "id"))]
     return {
         "up": bool(names),
-        "version": version.get("version") if isinstance(version, dict) else None,
+        "version": pages.text(version, "version") or None,
         "model": names[0] if names else None,
         "url": settings.vllm_url,
     }
@@ -179,10 +198,10 @@ async def _vllm(http: httpx2.AsyncClient, settings: Settings) -> dict[str, Any]:
 async def _ollama(http: httpx2.AsyncClient, settings: Settings) -> dict[str, Any]:
     version = await _get(http, f"{settings.ollama_url}/api/version", {})
     listed = await _get(http, f"{settings.ollama_url}/api/tags", {})
-    names = [m.get("name") for m in listed.get("models", [])] if isinstance(listed, dict) else []
+    names = [pages.text(m, "name") for m in pages.objects(listed, "models")]
     return {
-        "up": version is not None,
-        "version": version.get("version") if isinstance(version, dict) else None,
+        "up": bool(pages.text(version, "version")),
+        "version": pages.text(version, "version") or None,
         "model": next((n for n in names if n in _wanted(settings)), None),
         "url": settings.ollama_url,
     }

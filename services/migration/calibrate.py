@@ -60,6 +60,8 @@ def subjects() -> Mapping[str, Subject]:
         "70x in 2 % of requests": Subject(world=replace(long, rare=0.02)),
         "70x in 2 %, else faster": Subject(world=replace(long, rare=0.02, slower=0.6)),
         "doubled variance": Subject(world=replace(long, scatter=2.0)),
+        "2 % misshapen, else faster": Subject(world=replace(long, misshapen=0.02, slower=0.6)),
+        "10 % of answers lost, else faster": Subject(world=replace(long, lost=0.1, slower=0.6)),
     }
 
 
@@ -105,6 +107,8 @@ QUESTIONS: Mapping[str, Question] = {
         subjects=("70x in 2 % of requests", "70x in 2 %, else faster"), outcomes=PASS, target=NEVER
     ),
     "variance2x_pass": Question(subjects=("doubled variance",), outcomes=PASS, target=NEVER),
+    "misshapen2_pass": Question(subjects=("2 % misshapen, else faster",), outcomes=PASS, target=NEVER),
+    "lost10_pass": Question(subjects=("10 % of answers lost, else faster",), outcomes=PASS, target=NEVER),
     "worse10_pass": Question(subjects=("10 % worse",), outcomes=PASS, target=Target(most=0.025)),
     "dead_pass": Question(subjects=("dead",), outcomes=PASS, target=NEVER),
     "dead_fail": Question(subjects=("dead",), outcomes=FAIL, target=Target()),

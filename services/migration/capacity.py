@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from services.migration import pages
 from services.migration.cache_config import cache_configs
 from services.migration.engines import Engines
 
@@ -93,12 +93,7 @@ async def _ollama(found: Engines, told: Mapping[str, str]) -> Capacity:
 
 
 def _named(listed: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    return next((m for m in _objects(listed.get("models")) if m.get("name") == name), {})
-
-
-def _objects(found: object) -> list[Mapping[str, Any]]:
-    """The objects of a list; an engine may answer anything."""
-    return [one for one in found if isinstance(one, Mapping)] if isinstance(found, list) else []
+    return next((m for m in pages.objects(listed, "models") if m.get("name") == name), {})
 
 
 def ollama(
@@ -161,7 +156,7 @@ def gguf(info: object) -> Geometry | None:
 async def _vllm(found: Engines, told: Mapping[str, str]) -> Capacity:
     listed = (await found.vllm("/v1/models")).body
     served: Mapping[str, Any] = next(
-        (m for m in _objects(listed.get("data")) if m.get("id") == found.model.names["vllm"]), {}
+        (m for m in pages.objects(listed, "data") if m.get("id") == found.model.names["vllm"]), {}
     )
     folder = Path(str(served.get("root") or ""))
     return vllm(told, cache_configs(await found.vllm_metrics()), _config(folder),
@@ -230,10 +225,9 @@ def _is_plain(config: Mapping[str, Any]) -> bool:
 
 def _config(folder: Path) -> Mapping[str, Any]:
     try:
-        found = json.loads((folder / "config.json").read_text()) if folder.is_absolute() else {}
+        return pages.table(pages.parsed((folder / "config.json").read_text())) if folder.is_absolute() else {}
     except (OSError, ValueError):
         return {}
-    return found if isinstance(found, dict) else {}
 
 
 def _weights(folder: Path) -> int | None:

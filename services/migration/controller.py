@@ -111,6 +111,8 @@ def _controller_at_work(state_dir: Path) -> bool:
         return False
     except BlockingIOError:
         return True
+    except OSError as exc:
+        raise ledger.not_ours(state_dir / rollout.LOCK_NAME, exc) from exc
     return False
 
 

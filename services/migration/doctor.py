@@ -13,6 +13,7 @@ from services.migration import (
     fairness,
     findings,
     own_prompts,
+    pages,
     parity,
     probes,
     protocol,
@@ -141,7 +142,7 @@ class _Exam:
         if self.given is not None:
             more, of_record = await self._recorded(self.given)
             said, pairs = [*said, *more], [*pairs, *of_record]
-        listed = (await self.pair.vllm("/v1/models")).body.get("data") or ()
+        listed = pages.objects((await self.pair.vllm("/v1/models")).body, "data")
         named = (m.get("max_model_len") for m in listed if m.get("id") == self.pair.model.names["vllm"])
         return [*said, own_prompts.fits(pairs, (self.pair.model.context, next(named, None)))]
 

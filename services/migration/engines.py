@@ -13,12 +13,16 @@ from typing import Any
 import httpx2
 
 from services.llm.registry import Model, RegistryError, chat_model
-from services.migration import cache_config
+from services.migration import cache_config, pages
 from services.migration.errors import EngineUnreachable
 from services.migration.records import Engine
 from services.settings import Settings
 
 HASHED_AT_MOST = 64 * 2**30  # bytes of a GGUF that is read to compare it with Ollama's own
+
+
+class NotAnEngine(EngineUnreachable):
+    """Something answers at an engine's address, and is no such engine."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,7 +81,7 @@ class Engines:
 
 def _object(answer: httpx2.Response) -> Mapping[str, Any]:
     try:
-        found = json.loads(answer.content)
+        found = pages.parsed(answer.content)
     except ValueError:
         return {"text": answer.text[:500]}
     return found if isinstance(found, dict) else {"value": found}
@@ -94,39 +98,64 @@ def engines(settings: Settings, service: str, client: httpx2.AsyncClient) -> Eng
     )  # fmt: skip
 
 
-async def describe(found: Engines) -> tuple[Engine, Engine]:
-    """Ollama, then vLLM, as they are now. Raises `EngineUnreachable`."""
+async def describe(found: Engines, *, whole: bool = True) -> tuple[Engine, Engine]:
+    """Ollama, then vLLM, as they are now. Raises `EngineUnreachable`, `NotAnEngine` where something else answers.
+
+    Not `whole`, what is not told is left empty: the doctor has findings of its own about that.
+    """
     shown = await found.ollama("/api/show", {"model": found.model.names["ollama"]})
-    baseline = await _ollama(found, shown.body)
-    return baseline, await _vllm(found, baseline, shown.body)
+    baseline = await _ollama(found, shown.body, whole)
+    return baseline, await _vllm(found, baseline, shown.body, whole)
 
 
-async def _ollama(found: Engines, shown: Mapping[str, Any]) -> Engine:
+async def _ollama(found: Engines, shown: Mapping[str, Any], whole: bool) -> Engine:
     name = found.model.names["ollama"]
-    version = await found.ollama("/api/version")
-    tags = await found.ollama("/api/tags")
-    digest = next((m.get("digest", "") for m in tags.body.get("models") or () if m.get("name") == name), "")
+    version, tags = await found.ollama("/api/version"), await found.ollama("/api/tags")
+    if whole:
+        _check("Ollama", found.ollama_url, {"/api/version": version, "/api/tags": tags}, "models")
+    digest = next((pages.text(m, "digest") for m in pages.objects(tags.body, "models") if m.get("name") == name), "")
     flags = {key: shown.get(key) for key in ("parameters", "template", "system")}
     return Engine(
-        engine="ollama", version=str(version.body.get("version", "")), model=name, model_digest=digest,
-        quantization=str((shown.get("details") or {}).get("quantization_level") or "unknown"),
+        engine="ollama", version=pages.text(version.body, "version"), model=name, model_digest=digest,
+        quantization=pages.text(shown.get("details"), "quantization_level") or "unknown",
         context=found.model.context, flags_sha256=_hash(flags),
     )  # fmt: skip
 
 
-async def _vllm(found: Engines, baseline: Engine, shown: Mapping[str, Any]) -> Engine:
+async def _vllm(found: Engines, baseline: Engine, shown: Mapping[str, Any], whole: bool) -> Engine:
     name = found.model.names["vllm"]
-    version = await found.vllm("/version")
-    listed = await found.vllm("/v1/models")
-    served: Mapping[str, Any] = next((m for m in listed.body.get("data") or () if m.get("id") == name), {})
-    root = str(served.get("root") or "")
+    version, listed = await found.vllm("/version"), await found.vllm("/v1/models")
+    if whole:
+        _check("vLLM", found.vllm_url, {"/version": version, "/v1/models": listed}, "data")
+    served: Mapping[str, Any] = next((m for m in pages.objects(listed.body, "data") if m.get("id") == name), {})
+    root, window = pages.text(served, "root"), served.get("max_model_len")
     flags = {key: served.get(key) for key in ("root", "max_model_len", "parent")}
     flags |= cache_config.told(await found.vllm_metrics())
     return Engine(
-        engine="vllm", version=str(version.body.get("version", "")), model=name, model_digest=_weights(root),
-        quantization=_vllm_quantization(root, baseline, shown), context=served.get("max_model_len"),
+        engine="vllm", version=pages.text(version.body, "version"), model=name, model_digest=_weights(root),
+        quantization=_vllm_quantization(root, baseline, shown), context=window if type(window) is int else None,
         flags_sha256=_hash(flags),
     )  # fmt: skip
+
+
+def _check(name: str, url: str, said: Mapping[str, Reached], key: str) -> None:
+    """The pages of a version and of the models, which lie under `key`. Raises `NotAnEngine` for one out of shape."""
+    (version_path, version), (list_path, listed) = said.items()
+    if not (version.ok and pages.text(version.body, "version")):
+        raise _no_engine(name, url + version_path, version, "version")
+    entries = listed.body.get(key)
+    if not (listed.ok and isinstance(entries, list) and len(entries) == len(pages.objects(listed.body, key))):
+        raise _no_engine(name, url + list_path, listed, "list of models")
+
+
+def _no_engine(name: str, url: str, said: Reached, lacks: str) -> NotAnEngine:
+    """Says what was asked, what came, and where to look: mostly it is another program, or a key that is not its own."""
+    setting = f"{name.upper()}_URL"
+    key = " and VLLM_API_KEY" if said.status in (401, 403) else ""
+    return NotAnEngine(
+        f"{name} at {url} answers with status {said.status} and no {lacks}: is another program on that port? Look with "
+        f"`curl {url}`, compare {setting}{key}, then `cutover status`"
+    )
 
 
 def _hash(value: object) -> str:
@@ -150,10 +179,10 @@ def _vllm_quantization(root: str, baseline: Engine, shown: Mapping[str, Any]) ->
     if _same_file(folder, shown):
         return f"{baseline.quantization} dequantised"
     try:
-        config = json.loads((folder / "config.json").read_text())
+        config = pages.table(pages.parsed((folder / "config.json").read_text()))
     except (OSError, ValueError):
         return "unknown"
-    method = (config.get("quantization_config") or {}).get("quant_method")
+    method = pages.table(config.get("quantization_config")).get("quant_method")
     return str(method or config.get("dtype") or config.get("torch_dtype") or "unknown")
 
 

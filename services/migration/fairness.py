@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from services.migration import pages
 from services.migration.doctor_wire import Wire
 from services.migration.findings import Finding, compared
 from services.migration.probes import ask_ollama, request, user
@@ -23,7 +24,7 @@ async def fairness(found: Wire, recipe: Workload) -> list[Finding]:
 async def _warm(found: Wire) -> Finding:
     """After all calls before it, nothing may have to load any more."""
     said = await ask_ollama(found, request(found, user("Say hello."), max_tokens=1), found.model.names["ollama"])
-    loaded = (await found.ollama("/api/ps")).body.get("models") or ()
+    loaded = pages.objects((await found.ollama("/api/ps")).body, "models")
     entry = next((m for m in loaded if m.get("name") == found.model.names["ollama"]), None)
     until = str(entry.get("expires_at") or "")[:16] if entry else ""
     told = f"load {said.load_s:.2f} s, kept until {until or 'not told'}"

@@ -11,6 +11,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from services.llm.registry import RegistryError
 from services.llm.rollout import Stage, Standing
 from services.migration import doctor as doctor_room
 from services.migration import engines, facts, ledger, measure, rollout
@@ -86,10 +87,12 @@ class Journey:
         self.known = Facts(demo=self.demo, verdict_id=standing.verdict)
         if self._enters(standing):
             await self._look()
+        elif self._rests(standing):
+            await self._look_again(standing)
         while True:
             watch = await self._watch(last)
-            decision = self._decide(standing, watch, last)
-            if decision.action is Action.HOLD and self._waits(standing):
+            decision = await self._decide(standing, watch, last)
+            if decision.action is Action.HOLD and self._waits(standing, last):
                 decision, watch = await self._wait(standing, watch, last)
             if decision.action is Action.HOLD:
                 return self._result(standing, decision)
@@ -105,11 +108,19 @@ class Journey:
             return True
         return standing.demo and not self.demo
 
-    def _waits(self, standing: Standing) -> bool:
-        """Whether time alone can bring what is missing: users' requests, or the end of the holdback."""
+    def _rests(self, standing: Standing) -> bool:
+        """Whether the next move rests on the verdict that the canary began on, or on one made since."""
+        return not self.demo and (standing.stage is Stage.CANARY or held_back(standing))
+
+    def _waits(self, standing: Standing, last: Entry | None) -> bool:
+        """Whether time alone can bring what is missing: users' requests, or the end of the holdback.
+
+        It brings no verdict, but until the end of the holdback none is needed.
+        """
+        founded = self.demo or self.known.fresh
         if held_back(standing):
-            return self.guarding
-        return standing.stage is Stage.CANARY and not self._enters(standing)
+            return self.guarding and (founded or self._age_s(last) < self.policy.holdback_s)
+        return standing.stage is Stage.CANARY and founded and not self._enters(standing)
 
     async def _look(self) -> None:
         """Doctor, then the fresh verdict that there is, else the gate."""
@@ -128,6 +139,23 @@ class Journey:
             )  # fmt: skip
         if self.verdict is not None:
             self.known = replace(self.known, verdict=self.verdict.outcome, verdict_id=self.verdict.id, fresh=True)
+
+    async def _look_again(self, standing: Standing) -> None:
+        """The verdict as it lies there now, held against the engines as they are now.
+
+        Engines that do not answer leave it open: whether a dead one sends the service back is for the counters to say.
+        """
+        stored, fresh, unasked = measure.saved(self.settings.state_dir, self.service), None, ""
+        try:
+            fresh = await self._fresh()
+        except (EngineUnreachable, RegistryError) as exc:
+            unasked = str(exc)
+        passed = fresh is not None and fresh.outcome is Outcome.PASS
+        self.verdict = stored
+        self.known = replace(
+            self.known, fresh=passed, unasked=unasked, verdict=stored.outcome if stored else None,
+            verdict_id=fresh.id if fresh and passed else standing.verdict,
+        )  # fmt: skip
 
     async def _fresh(self) -> Verdict | None:
         """The stored verdict, whatever it says, if it is of these engines and this recipe.
@@ -164,12 +192,24 @@ class Journey:
     async def _counters(self) -> facts.Counters:
         return await facts.read(self.asker.client, self.asker.url, service=self.service)
 
-    def _decide(self, standing: Standing, watch: Watch, last: Entry | None) -> Decision:
-        age_s = (self.seams.now() - datetime.fromisoformat(last.at)).total_seconds() if last else 0.0
+    async def _decide(self, standing: Standing, watch: Watch, last: Entry | None) -> Decision:
+        """What to do now. A step onward is decided once more, with the verdict as it is at this moment."""
+        decision = self._judge(standing, watch, last)
+        if decision.action is Action.PROMOTE and self._rests(standing):
+            await self._look_again(standing)
+            decision = self._judge(standing, watch, last)
+        return decision
+
+    def _judge(self, standing: Standing, watch: Watch, last: Entry | None) -> Decision:
         known = replace(
-            self.known, candidate=watch.candidate, control=watch.control, evidence=watch.evidence, age_s=age_s
-        )
+            self.known, candidate=watch.candidate, control=watch.control, evidence=watch.evidence,
+            age_s=self._age_s(last),
+        )  # fmt: skip
         return decide(standing, known, self.policy)
+
+    def _age_s(self, last: Entry | None) -> float:
+        """Seconds since the step began; negative where the clock was set back since."""
+        return (self.seams.now() - datetime.fromisoformat(last.at)).total_seconds() if last else 0.0
 
     async def _wait(self, standing: Standing, watch: Watch, last: Entry | None) -> tuple[Decision, Watch]:
         """Poll until the evidence suffices, speaks against vLLM, or (in a canary) no traffic comes any more."""
@@ -180,9 +220,9 @@ class Journey:
             self._still_mine(seq)
             driven = await traffic.drive(self.policy.demo_min_requests) if self.demo else 0
             before, watch = watch, await self._polled(watch, last)
-            decision = self._decide(standing, watch, last)
+            decision = await self._decide(standing, watch, last)
             self._still_mine(seq)
-            if decision.action is not Action.HOLD:
+            if decision.action is not Action.HOLD or not self._waits(standing, last):
                 return decision, watch
             if watch.candidate.requests > before.candidate.requests:
                 heard = self.seams.clock()

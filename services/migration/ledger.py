@@ -153,11 +153,34 @@ def _entry(line: Mapping[str, Any]) -> Entry:
 def held(path: Path, *, tries: int = 50, sleep: Callable[[float], None] = time.sleep) -> Iterator[bool]:
     """Hold the ledger for one change, a matter of milliseconds. False if its holder is stuck (stopped by a signal).
 
-    The lock ends with its holder's process, so a dead controller never holds it.
+    The lock ends with its holder's process, so a dead controller never holds it. Raises `StateError`.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.with_suffix(".lock").open("a") as file:
+    lock = path.with_suffix(".lock")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = lock.open("a")
+    except OSError as exc:
+        raise not_ours(lock, exc) from exc
+    with file:
         yield _locked(file, tries, sleep)
+
+
+def not_ours(path: Path, exc: OSError) -> StateError:
+    """Names who may write there, and how a service is taken back without any file."""
+    return StateError(
+        f"cannot open {path}: {exc.strerror}; its folder belongs to {_owner(path.parent)}: run the command again as "
+        "that user, or pin the service without any file: set <SERVICE>_LLM_PROVIDER=ollama and start it again"
+    )
+
+
+def _owner(path: Path) -> str:
+    """The user's name, the number where it has none here; who owns the nearest folder above one that is hidden."""
+    try:
+        return path.owner()
+    except KeyError:
+        return f"user {path.stat().st_uid}"
+    except OSError:
+        return _owner(path.parent)
 
 
 def _locked(file: IO[str], tries: int, sleep: Callable[[float], None]) -> bool:

@@ -28,7 +28,7 @@ NEUTRAL = {
 
 async def static(found: Wire) -> list[Finding]:
     """What costs no token. Raises `EngineUnreachable`."""
-    baseline, candidate = await describe(found)
+    baseline, candidate = await describe(found, whole=False)
     shown = (await found.ollama("/api/show", {"model": found.model.names["ollama"]})).body
     listed = await found.vllm("/v1/models")
     named = (m.get("root") for m in listed.body.get("data") or () if m.get("id") == found.model.names["vllm"])

@@ -32,21 +32,24 @@ class World:
     """A pair of engines on one machine.
 
     `slower` is candidate / baseline of every time; `scatter` multiplies the candidate's log variance; `rare` is the
-    share of requests for which the candidate needs `rare_times` as long. `spread` is the log standard deviation of a
-    request on a quiet machine.
+    share of requests for which the candidate needs `rare_times` as long, `misshapen` the share of its answers that
+    break the contract and `lost` the share that score nothing, each drawn anew for every answer. `spread` is the log
+    standard deviation of a request on a quiet machine.
     """
 
     slower: float = 1.0
     scatter: float = 1.0
     rare: float = 0.0
     rare_times: float = 70.0
+    misshapen: float = 0.0
+    lost: float = 0.0
     noise: Noise = Noise.SPELLS
     seed: int = 1
     rounds: int = 20
     block: int = 10
     stream: bool = False
     spread: float = 0.25
-    items: int = 30
+    items: int = 60
     aa_every: int = 3
 
 
@@ -94,7 +97,8 @@ def _records(made: Plan, world: World) -> list[Record]:
             for position, item in enumerate(planned.items):
                 slowed, halted = next(weather)
                 took = _work(generator, world, side) * slowed + halted
-                found.append(_record(planned.number, side, position, item, clock, took, world))
+                made_at = _record(planned.number, side, position, item, clock, took, world)
+                found.append(_spoilt(made_at, world, generator) if side is Side.CANDIDATE else made_at)
                 clock += took
     return found
 
@@ -105,6 +109,15 @@ def _work(generator: random.Random, world: World, side: Side) -> float:
         return generator.lognormvariate(0, world.spread)
     took = generator.lognormvariate(0, world.spread * math.sqrt(world.scatter)) * world.slower
     return took * world.rare_times if world.rare and generator.random() < world.rare else took
+
+
+def _spoilt(record: Record, world: World, generator: random.Random) -> Record:
+    """The candidate's answer as a world spoils it. Draws only where it may: other worlds stay what they were."""
+    if world.misshapen and generator.random() < world.misshapen:
+        record = replace(record, contract_ok=False)
+    if world.lost and generator.random() < world.lost:
+        record = replace(record, quality=dict.fromkeys(record.quality, 0.0))
+    return record
 
 
 def machine(noise: Noise, generator: random.Random) -> Iterator[tuple[float, float]]:

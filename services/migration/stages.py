@@ -33,6 +33,8 @@ class Tally:
     in_a_row: int = 0
 
 
+ANSWERING = "once they answer `cutover migrate SERVICE` goes on from here"
+AGAIN = "measure again with `cutover gate SERVICE`; after a pass `cutover migrate SERVICE` goes on from here"
 NOTHING = Tally()
 NO_EVIDENCE = Evidence()
 
@@ -42,7 +44,8 @@ class Facts:
     """All that a decision may rest on.
 
     `doctor_failed` and `verdict` are None where nobody looked; `fresh` says that the verdict is of these very engines,
-    flags and recipe. `demo` asks for a shown move: it needs no verdict, and nothing later may rest on it.
+    flags and recipe, and `unasked` why nobody could tell. Unless said, it is not fresh: nothing is promoted.
+    `demo` asks for a shown move: it needs no verdict, and nothing later may rest on it.
     `evidence` weighs both engines since the step began, which was `age_s` seconds ago.
     """
 
@@ -52,6 +55,7 @@ class Facts:
     verdict: Outcome | None = None
     verdict_id: str | None = None
     fresh: bool = False
+    unasked: str = ""
     demo: bool = False
     evidence: Evidence = NO_EVIDENCE
     age_s: float = 0.0
@@ -159,27 +163,51 @@ def _unfit(standing: Standing, facts: Facts) -> tuple[str, ...]:
         missing.append("the doctor has not looked")
     elif facts.doctor_failed:
         missing.append("the doctor found a failure")
-    if facts.verdict is None or facts.verdict_id is None:
-        missing.append("there is no verdict")
-    elif facts.verdict is not Outcome.PASS:
-        missing.append(f"the verdict is {facts.verdict}, only a pass moves a service")
-    elif not facts.fresh:
-        missing.append("the verdict has expired: engines, flags or recipe changed since")
+    if doubt := _doubt(facts):
+        missing.append(doubt)
     elif standing.stage is Stage.ROLLED_BACK and not standing.demo and standing.verdict == facts.verdict_id:
         missing.append(f"it was rolled back on verdict {facts.verdict_id}; only a new one may move it again")
     return tuple(missing)
 
 
+def _doubt(facts: Facts) -> str | None:
+    """Why the verdict carries no move. None where it does."""
+    if facts.verdict is None or facts.verdict_id is None:
+        return "there is no verdict"
+    if facts.verdict is not Outcome.PASS:
+        return f"the verdict is {facts.verdict}, only a pass moves a service"
+    if facts.unasked:
+        return f"whether the verdict is still of these engines cannot be told: {facts.unasked}"
+    return None if facts.fresh else "the verdict has expired: it is too old, or engines, flags or recipe changed since"
+
+
+def _unfounded(standing: Standing, facts: Facts) -> Decision | None:
+    """Staying, where what the canary began on does not hold any more. None where it does; a demo rests on nothing."""
+    if facts.demo:
+        return None
+    if facts.doctor_failed:
+        return _hold(standing, "the doctor found a failure; `cutover doctor SERVICE` tells which")
+    doubt = _doubt(facts)
+    onward = ANSWERING if facts.unasked and facts.verdict is Outcome.PASS else AGAIN
+    return _hold(standing, f"{doubt}; {onward}") if doubt else None
+
+
 def _advance(standing: Standing, facts: Facts, policy: Policy) -> Decision:
-    """From one share to the next, on evidence. A demo asks for a handful of answers and no bound."""
+    """From one share to the next, on a verdict that still holds and on evidence.
+
+    A demo asks for a handful of answers and no bound.
+    """
+    unfounded = _unfounded(standing, facts)
+    if unfounded:
+        return unfounded
     missing = _unproved(facts, policy)
     if missing:
         return _hold(standing, missing)
     share = next((s for s in policy.steps if s > standing.share), 1.0)
     if share == 1.0:
-        target = _full(standing.verdict, facts, policy)
+        target = _full(facts.verdict_id, facts, policy)
     else:
-        target = Standing(stage=Stage.CANARY, share=share, verdict=standing.verdict, demo=facts.demo)
+        target = Standing(stage=Stage.CANARY, share=share, verdict=facts.verdict_id, demo=facts.demo)
     return Decision(standing=target, action=Action.PROMOTE, reasons=(_proved(facts, policy),))
 
 
@@ -190,7 +218,7 @@ def _full(verdict: str | None, facts: Facts, policy: Policy) -> Standing:
 
 
 def _release(standing: Standing, facts: Facts, policy: Policy) -> Decision:
-    """The end of the holdback: its time is over, and there was traffic to judge by.
+    """The end of the holdback: its time is over, the verdict still holds, and there was traffic to judge by.
 
     A clock that jumped ahead ends it early, but never without that traffic.
     """
@@ -205,10 +233,13 @@ def _release(standing: Standing, facts: Facts, policy: Policy) -> Decision:
             f"vLLM serves; {1 - standing.share:.0%} still ask Ollama first, as a control, for {left_s / 3600:.1f} h; "
             "`cutover migrate SERVICE --watch` guards it meanwhile",
         )
+    unfounded = _unfounded(standing, facts)
+    if unfounded:
+        return unfounded
     missing = _unproved(facts, policy)
     if missing:
         return _hold(standing, f"the holdback's time is over, but {missing}")
-    target = Standing(stage=Stage.FULL, share=1.0, verdict=standing.verdict)
+    target = Standing(stage=Stage.FULL, share=1.0, verdict=facts.verdict_id)
     ended = f"the holdback of {policy.holdback_s / 3600:g} h is over; {_proved(facts, policy)}"
     return Decision(standing=target, action=Action.PROMOTE, reasons=(ended,))
 
@@ -227,14 +258,20 @@ def _unproved(facts: Facts, policy: Policy) -> str | None:
             f"{tally.errors} errors in {tally.requests} requests could still be {most:.1%}, "
             f"limit {policy.error_limit:.0%}"
         )
-    slow = facts.evidence.processes["slow"].candidate
-    most = surely_below(slow, level=policy.level)
-    if most > policy.slow_limit:
-        return (
-            f"{slow.bad} slow answers of {slow.n} timed at vLLM could still be {most:.1%}, limit "
-            f"{policy.slow_limit:.0%} (slow: beyond {policy.slow_margin:g} x the 95 % quantile of Ollama's)"
-        )
-    return None
+    whole, chunk = (facts.evidence.processes[kind].candidate for kind in ("slow", "slow first chunk"))
+    streams = _slow("first chunks", chunk, policy) if chunk.n else None  # who does not stream has none
+    return _slow("answers", whole, policy) or streams
+
+
+def _slow(what: str, seen: Seen, policy: Policy) -> str | None:
+    """How many of vLLM's could still be slow, if that is too many."""
+    most = surely_below(seen, level=policy.level)
+    if most <= policy.slow_limit:
+        return None
+    return (
+        f"{seen.bad} slow {what} of {seen.n} timed at vLLM could still be {most:.1%}, limit "
+        f"{policy.slow_limit:.0%} (slow: beyond {policy.slow_margin:g} x the 95 % quantile of Ollama's)"
+    )
 
 
 def _at_most(tally: Tally, policy: Policy) -> float:

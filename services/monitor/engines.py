@@ -16,6 +16,7 @@ import httpx2
 
 from services.llm.registry import models
 from services.llm.routing import OLLAMA, VLLM
+from services.migration import pages
 from services.monitor.measures import MEMORY, OTHER, Sample
 from services.settings import Settings
 
@@ -58,7 +59,7 @@ async def _vllm(http: httpx2.AsyncClient, settings: Settings, clock: Callable[[]
     healthy = await _get(http, f"{settings.vllm_url}/health", headers) is not None
     took_s = clock() - began
     told = await _get(http, f"{settings.vllm_url}/version", headers) if healthy else None
-    return Seen(up=healthy, took_s=took_s, version=_text(told, "version"))
+    return Seen(up=healthy, took_s=took_s, version=pages.text(told, "version"))
 
 
 async def _ollama(http: httpx2.AsyncClient, settings: Settings, clock: Callable[[], float]) -> Seen:
@@ -66,7 +67,9 @@ async def _ollama(http: httpx2.AsyncClient, settings: Settings, clock: Callable[
     told = await _get(http, f"{settings.ollama_url}/api/version", {})
     took_s = clock() - began
     running = await _get(http, f"{settings.ollama_url}/api/ps", {}) if told is not None else None
-    return Seen(up=told is not None, took_s=took_s, version=_text(told, "version"), loaded=loaded(running))
+    return Seen(
+        up=bool(pages.text(told, "version")), took_s=took_s, version=pages.text(told, "version"), loaded=loaded(running)
+    )
 
 
 async def _get(http: httpx2.AsyncClient, url: str, headers: Mapping[str, str]) -> Any | None:
@@ -75,7 +78,7 @@ async def _get(http: httpx2.AsyncClient, url: str, headers: Mapping[str, str]) -
         answer = await http.get(url, headers=dict(headers))
         if answer.status_code != 200:
             return None
-        return answer.json() if answer.content else {}
+        return pages.parsed(answer.content) if answer.content else {}
     except (httpx2.HTTPError, ValueError):
         return None
 
@@ -83,8 +86,7 @@ async def _get(http: httpx2.AsyncClient, url: str, headers: Mapping[str, str]) -
 def loaded(running: Any) -> dict[tuple[str, str], float]:
     """Bytes by alias and kind from an answer of `/api/ps`; models that the registry does not know are `other`."""
     aliases, found = _aliases(), dict[tuple[str, str], float]()
-    entries = running.get("models") if isinstance(running, dict) else None
-    for entry in entries if isinstance(entries, list) else []:
+    for entry in pages.objects(running, "models"):
         alias = aliases.get(str(entry.get("name")), OTHER)
         for kind, key in zip(MEMORY, ("size", "size_vram"), strict=True):
             size = entry.get(key)
@@ -99,7 +101,3 @@ def _aliases() -> dict[str, str]:
         if OLLAMA in entry.names:
             found.setdefault(entry.names[OLLAMA], alias)
     return found
-
-
-def _text(told: Any, key: str) -> str:
-    return str(told.get(key, "")) if isinstance(told, dict) else ""

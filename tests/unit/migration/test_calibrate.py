@@ -12,10 +12,11 @@ from services.migration import calibrate, simulated_canary
 from services.migration.calibrate import NEVER, QUESTIONS, Rate, Target, Task, subjects
 from services.migration.judge import judge
 from services.migration.simulated import Noise, World, run, simulated
+from services.migration.verdict import Result
 
 CONTRACT = {
     "identical_fail", "worse30_pass", "worse30_fail", "fallback_pass", "template_not_invalid", "rare70x_pass",
-    "canary_equal_rollback",
+    "canary_equal_rollback", "misshapen2_pass", "lost10_pass",
 }  # fmt: skip
 
 
@@ -48,6 +49,19 @@ def test_the_table_has_a_row_and_a_title_for_every_rate(rates: dict[str, Rate]) 
 
 def test_every_question_is_about_known_subjects() -> None:
     assert {s for q in QUESTIONS.values() for s in q.subjects} == set(subjects())
+
+
+@pytest.mark.parametrize(
+    ("world", "name", "stat"),
+    [(World(rounds=40, misshapen=0.02), "contract", ""), (World(rounds=40, lost=0.1), "quality", "keyword_recall")],
+)
+def test_spoilt_answers_are_the_candidates_alone_and_spoil_their_own_metric(world: World, name: str, stat: str) -> None:
+    verdict, sound = judge(simulated(world)), judge(simulated(World(rounds=40)))
+    found, before = verdict.metric(name, stat), sound.metric(name, stat)
+    assert found is not None and before is not None
+    assert found.baseline == before.baseline
+    assert before.result is Result.PASS
+    assert found.result is not Result.PASS
 
 
 def test_a_run_that_never_saw_a_file_is_judged_like_one_that_did() -> None:

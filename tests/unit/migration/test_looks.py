@@ -104,7 +104,7 @@ class TestGate:
         assert verdicts[0].raw.records != verdicts[1].raw.records
 
     async def test_runs_too_short_to_pass_are_no_attempts_and_others_are(self, house: House) -> None:
-        house.items, attempts = 20, []
+        house.items, attempts = 60, []
         for rounds in (10, 200, 201):
             verdict = await measure.gate(
                 house.settings, house.service, house.recipe, TOKEN, rounds=rounds, seams=house.seams

@@ -16,6 +16,7 @@ from services.migration.verdict import Outcome
 
 POLICY = gates.load().policy
 GOOD = Facts(doctor_failed=False, verdict=Outcome.PASS, verdict_id="v1", fresh=True)
+FOUNDED = Facts(verdict=Outcome.PASS, verdict_id="v1", fresh=True)
 MANY = Tally(requests=350)
 
 
@@ -64,32 +65,80 @@ def test_anything_less_than_that_holds_and_says_what_is_missing(facts: Facts, wo
 
 @pytest.mark.parametrize(("share", "after"), [(0.05, 0.25), (0.25, 0.5), (0.5, 0.98)])
 def test_each_step_goes_to_the_next_share_on_evidence(share: float, after: float) -> None:
-    decision = decide(canary(share), Facts(candidate=MANY, evidence=QUICK, verdict_id="v1"), POLICY)
+    decision = decide(canary(share), replace(FOUNDED, candidate=MANY, evidence=QUICK), POLICY)
     assert (decision.action, decision.standing.share) == (Action.PROMOTE, after)
     assert decision.standing.stage is (Stage.FULL if after == 0.98 else Stage.CANARY)
 
 
+DOUBTED = [
+    (Facts(), "there is no verdict"),
+    (replace(FOUNDED, fresh=False), "expired"),
+    (replace(FOUNDED, verdict=Outcome.INCONCLUSIVE), "the verdict is inconclusive"),
+    (replace(FOUNDED, verdict=Outcome.FAIL), "the verdict is fail"),
+    (replace(FOUNDED, fresh=False, unasked="vLLM does not answer"), "vLLM does not answer"),
+]
+
+
+@pytest.mark.parametrize("standing", [canary(0.05), canary(0.25), canary(0.5), HELD])
+@pytest.mark.parametrize(("facts", "word"), DOUBTED)
+def test_a_verdict_that_holds_no_more_holds_the_service_where_it_is(
+    standing: Standing, facts: Facts, word: str
+) -> None:
+    known = replace(facts, candidate=MANY, evidence=QUICK, age_s=POLICY.holdback_s)
+    decision = decide(standing, known, POLICY)
+    assert (decision.action, decision.standing) == (Action.HOLD, standing)
+    assert word in decision.reasons[0]
+    assert ("`cutover gate SERVICE`" in decision.reasons[0]) is not bool(facts.unasked)
+    assert "`cutover migrate SERVICE` goes on from here" in decision.reasons[0]
+
+
+def test_a_failing_doctor_holds_a_canary() -> None:
+    decision = decide(canary(0.25), replace(FOUNDED, doctor_failed=True, candidate=MANY, evidence=QUICK), POLICY)
+    assert decision.action is Action.HOLD
+    assert "`cutover doctor SERVICE`" in decision.reasons[0]
+
+
+def test_an_expired_verdict_keeps_no_worse_engine() -> None:
+    decision = decide(canary(0.25), replace(FOUNDED, fresh=False, candidate=MANY, evidence=WORSE), POLICY)
+    assert decision.action is Action.ROLLBACK
+
+
+def test_a_step_is_written_with_the_verdict_that_carried_it() -> None:
+    again = replace(FOUNDED, verdict_id="v2", candidate=MANY, evidence=QUICK)
+    assert decide(canary(0.05), again, POLICY).standing.verdict == "v2"
+
+
 def test_answers_that_nobody_timed_hold_a_canary() -> None:
-    decision = decide(canary(0.05), Facts(candidate=MANY), POLICY)
+    decision = decide(canary(0.05), replace(FOUNDED, candidate=MANY), POLICY)
     assert decision.action is Action.HOLD
     assert "0 slow answers of 0 timed" in decision.reasons[0]
 
 
+@pytest.mark.parametrize(("bad", "action"), [(0, Action.PROMOTE), (18, Action.HOLD)])
+def test_first_chunks_that_may_be_late_too_often_hold_a_stream(bad: int, action: Action) -> None:
+    """Whole answers in time do not make up for it: 18 of 350 is neither surely worse nor surely good enough."""
+    found = QUICK.after("slow first chunk", Seen(n=350, bad=bad), Seen(n=350), limit=0.05)
+    decision = decide(canary(0.05), replace(FOUNDED, candidate=MANY, evidence=found), POLICY)
+    assert decision.action is action
+    assert ("18 slow first chunks of 350" in decision.reasons[0]) is (action is Action.HOLD)
+
+
 def test_time_alone_promotes_nothing() -> None:
-    facts = Facts(candidate=Tally(requests=299), evidence=QUICK, age_s=1e9)
+    facts = replace(FOUNDED, candidate=Tally(requests=299), evidence=QUICK, age_s=1e9)
     assert decide(canary(0.05), facts, POLICY).action is Action.HOLD
     assert decide(HELD, facts, POLICY).action is Action.HOLD
 
 
 def test_too_few_requests_hold_a_canary() -> None:
-    decision = decide(canary(0.05), Facts(candidate=Tally(requests=299)), POLICY)
+    decision = decide(canary(0.05), replace(FOUNDED, candidate=Tally(requests=299)), POLICY)
     assert (decision.action, decision.standing) == (Action.HOLD, canary(0.05))
     assert "299 of 300" in decision.reasons[0]
 
 
 def test_an_error_that_leaves_the_bound_above_the_limit_holds() -> None:
-    decision = decide(canary(0.05), Facts(candidate=Tally(requests=300, errors=1)), POLICY)
+    decision = decide(canary(0.05), replace(FOUNDED, candidate=Tally(requests=300, errors=1)), POLICY)
     assert decision.action is Action.HOLD
+    assert "could still be" in decision.reasons[0]
 
 
 @pytest.mark.parametrize("standing", [canary(0.05), canary(0.5), FULL])
@@ -132,7 +181,7 @@ def test_without_a_control_the_limit_itself_rolls_back() -> None:
 
 
 class TestHoldback:
-    ENOUGH = Facts(candidate=MANY, evidence=QUICK, verdict_id="v1")
+    ENOUGH = replace(FOUNDED, candidate=MANY, evidence=QUICK)
 
     def test_full_keeps_a_few_on_ollama_until_the_time_is_over(self) -> None:
         decision = decide(HELD, replace(self.ENOUGH, age_s=POLICY.holdback_s - 3600), POLICY)
@@ -150,10 +199,10 @@ class TestHoldback:
         assert "the clock was set back" in decision.reasons[0]
 
     def test_a_clock_that_jumped_ahead_releases_nobody_without_traffic(self) -> None:
-        assert decide(HELD, Facts(age_s=10 * POLICY.holdback_s, verdict_id="v1"), POLICY).action is Action.HOLD
+        assert decide(HELD, replace(FOUNDED, age_s=10 * POLICY.holdback_s), POLICY).action is Action.HOLD
 
     def test_a_demo_needs_no_holdback(self) -> None:
-        decision = decide(canary(0.5, demo=True), Facts(candidate=MANY, demo=True), POLICY)
+        decision = decide(canary(0.5, demo=True), Facts(candidate=MANY, demo=True, verdict_id="v1"), POLICY)
         assert decision.standing == Standing(stage=Stage.FULL, share=1.0, verdict="v1", demo=True)
 
     def test_the_margin_on_slow_answers_is_the_gates_own(self) -> None:
@@ -209,8 +258,9 @@ def test_nothing_is_promoted_without_data_or_a_pass(standing: Standing, facts: F
     if decision.action is not Action.PROMOTE or facts.demo:
         return
     begins = decision.standing.share == POLICY.steps[0]
-    evidence = facts.verdict is Outcome.PASS and facts.fresh if begins else facts.candidate.requests >= 300
-    assert evidence
+    assert facts.verdict is Outcome.PASS
+    assert facts.fresh
+    assert begins or facts.candidate.requests >= 300
 
 
 @given(standing=STANDINGS, facts=FACTS)

@@ -65,7 +65,9 @@ async def test_a_gate_asks_each_item_at_its_path_with_a_nonce(house: House) -> N
 
 
 async def test_each_metric_is_judged_over_its_own_items(house: House) -> None:
-    verdict = await measure.gate(house.settings, "notes", mixed(house), TOKEN, rounds=20, seams=house.seams)
+    house.items = 60
+    recipe = mixed(house, tagged=60)
+    verdict = await measure.gate(house.settings, "notes", recipe, TOKEN, rounds=120, seams=house.seams)
     judged = {m.stat: (m.result.value, m.effect) for m in verdict.metrics if m.name == "quality"}
     assert judged == {"keyword_recall": ("pass", 0.0), "tag_f1": ("pass", 0.0)}
 

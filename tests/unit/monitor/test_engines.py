@@ -73,10 +73,25 @@ def test_an_engine_that_is_ill_or_gone_is_down_and_no_error(
     }
 
 
-@pytest.mark.parametrize("told", [None, [], {}, {"models": None}, {"models": [{"name": None, "size": "big"}]}])
+@pytest.mark.parametrize(
+    "told", [None, 5, [], {}, {"models": None}, {"models": {"a": 1}}, {"models": ["x"]}, {"models": [{"size": "big"}]}]
+)
 def test_strange_lists_of_models_hold_no_memory(told: object) -> None:
     """Whatever `/api/ps` says, the scrape goes on."""
     assert sum(engines.loaded(told).values()) == 0
+
+
+@pytest.mark.parametrize("nonsense", [b"5", b"<html>", b"[" * 100_000, b'{"version": ["0.9"]}'])
+def test_another_program_on_the_port_is_no_ollama(url: str, nonsense: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor does it take the rest of the page away."""
+    monkeypatch.setitem(ANSWERS, "/api/version", nonsense)
+    monkeypatch.setitem(ANSWERS, "/version", nonsense)
+    seen = asyncio.run(engines.look(load({"VLLM_URL": url, "OLLAMA_URL": url})))
+
+    assert {name: (engine.up, engine.version) for name, engine in seen.items()} == {
+        "vllm": (True, ""),
+        "ollama": (False, ""),
+    }
 
 
 def test_memory_is_there_at_zero() -> None:
