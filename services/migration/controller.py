@@ -14,10 +14,11 @@ from services.llm.rollout import Stage, Standing
 from services.migration import gates, ledger, report, rollout, workload
 from services.migration.asking import Asker, NotReached, unreachable
 from services.migration.gates import Policy
-from services.migration.journey import Journey, MigrationResult, held_back
+from services.migration.journey import Journey, MigrationResult
 from services.migration.ledger import Entry
 from services.migration.measure import MARGIN_S, WORLD, Seams
 from services.migration.rounds import OnRound
+from services.migration.stages import held_back
 from services.settings import Settings
 
 OPERATOR = "operator"

@@ -5,6 +5,7 @@ A journey that dies anywhere is gone on with by the next: what it stood on is in
 
 from __future__ import annotations
 
+import math
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
@@ -24,7 +25,7 @@ from services.migration.gates import Policy
 from services.migration.ledger import Entry
 from services.migration.measure import Seams
 from services.migration.rounds import OnRound
-from services.migration.stages import Action, Decision, Facts, decide
+from services.migration.stages import Action, Decision, Facts, decide, held_back
 from services.migration.verdict import Outcome, Verdict
 from services.settings import Settings
 
@@ -53,9 +54,8 @@ class MigrationResult:
         return 1 if self.action is Action.ROLLBACK or bad_verdict or bad_finding else 2
 
 
-def held_back(standing: Standing) -> bool:
-    """Whether a few still ask Ollama first, as the control of a full move."""
-    return standing.stage is Stage.FULL and standing.share < 1.0
+LOOK_AGAIN_S = 60.0
+"""How often a canary without a verdict that holds looks for one: somebody may measure beside it."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -79,6 +79,7 @@ class Journey:
     findings: tuple[Finding, ...] = ()
     moves: list[Entry] = field(default_factory=list)
     guarding: bool = False
+    looked_s: float = -math.inf
 
     async def travel(self) -> MigrationResult:
         """Step after step until the decision is to hold, or to go back. `guarding` also sits out the holdback."""
@@ -113,14 +114,11 @@ class Journey:
         return not self.demo and (standing.stage is Stage.CANARY or held_back(standing))
 
     def _waits(self, standing: Standing, last: Entry | None) -> bool:
-        """Whether time alone can bring what is missing: users' requests, or the end of the holdback.
-
-        It brings no verdict, but until the end of the holdback none is needed.
-        """
-        founded = self.demo or self.known.fresh
+        """Whether there is something to wait for. A canary whose verdict expired is guarded all the same."""
         if held_back(standing):
+            founded = self.demo or self.known.fresh
             return self.guarding and (founded or self._age_s(last) < self.policy.holdback_s)
-        return standing.stage is Stage.CANARY and founded and not self._enters(standing)
+        return standing.stage is Stage.CANARY and not self._enters(standing)
 
     async def _look(self) -> None:
         """Doctor, then the fresh verdict that there is, else the gate."""
@@ -145,6 +143,7 @@ class Journey:
 
         Engines that do not answer leave it open: whether a dead one sends the service back is for the counters to say.
         """
+        self.looked_s = self.seams.clock()
         stored, fresh, unasked = measure.saved(self.settings.state_dir, self.service), None, ""
         try:
             fresh = await self._fresh()
@@ -193,9 +192,14 @@ class Journey:
         return await facts.read(self.asker.client, self.asker.url, service=self.service)
 
     async def _decide(self, standing: Standing, watch: Watch, last: Entry | None) -> Decision:
-        """What to do now. A step onward is decided once more, with the verdict as it is at this moment."""
+        """What to do now. A step onward is decided once more, with the verdict as it is at this moment.
+
+        Where none holds it is looked for again: somebody may have measured meanwhile.
+        """
         decision = self._judge(standing, watch, last)
-        if decision.action is Action.PROMOTE and self._rests(standing):
+        doubted = decision.action is Action.HOLD and not self.known.fresh
+        due = doubted and self.seams.clock() - self.looked_s >= LOOK_AGAIN_S
+        if self._rests(standing) and (due or decision.action is Action.PROMOTE):
             await self._look_again(standing)
             decision = self._judge(standing, watch, last)
         return decision
@@ -285,9 +289,8 @@ class Journey:
         return rollout.standing(self.settings.state_dir, self.service)
 
     def _tell(self, standing: Standing, reasons: tuple[str, ...]) -> None:
-        steps = self.policy.steps
-        done = sum(standing.share >= step for step in steps)
-        self.on_progress(done, len(steps), f"{standing.stage} {standing.share:.0%}: {'; '.join(reasons)}")
+        done = sum(standing.share >= step for step in self.policy.steps)
+        self.on_progress(done, len(self.policy.steps), f"{standing.stage} {standing.share:.0%}: {'; '.join(reasons)}")
 
     def _result(self, standing: Standing, decision: Decision) -> MigrationResult:
         return MigrationResult(

@@ -157,6 +157,11 @@ def _enter(standing: Standing, facts: Facts, policy: Policy, *, because: str = "
     return Decision(standing=target, action=Action.PROMOTE, reasons=reasons)
 
 
+def held_back(standing: Standing) -> bool:
+    """Whether a few still ask Ollama first, as the control of a full move."""
+    return standing.stage is Stage.FULL and standing.share < 1.0
+
+
 def _unfit(standing: Standing, facts: Facts) -> tuple[str, ...]:
     missing = []
     if facts.doctor_failed is None:

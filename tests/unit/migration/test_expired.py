@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import httpx2
 import pytest
 
@@ -13,6 +15,18 @@ from tests.unit.migration.house import House
 from tests.unit.migration.moving import ALL_STEPS, DEMO_STEPS, POLICY, go, passed, steps, users
 
 DAY_S = 86400.0
+
+
+def some(house: House, polls: int = 4) -> Callable[[], None]:
+    """Users who come for so many looks of the controller and then stay away, which ends its waiting."""
+    traffic, left = users(house), [polls]
+
+    def arrive() -> None:
+        left[0] -= 1
+        if left[0] >= 0:
+            traffic()
+
+    return arrive
 
 
 def upgraded(house: House) -> None:
@@ -36,7 +50,7 @@ async def test_a_canary_on_a_fresh_pass_goes_on(begun: House) -> None:
 
 async def test_a_verdict_of_another_engine_version_moves_it_no_further(begun: House) -> None:
     upgraded(begun)
-    result = await go(begun, traffic=users(begun))
+    result = await go(begun, traffic=some(begun))
     assert (steps(begun), result.action, result.exit_code) == (ALL_STEPS[:1], Action.HOLD, 2)
     assert "expired" in result.reasons[0]
     assert "`cutover gate SERVICE`" in result.reasons[0]
@@ -44,7 +58,7 @@ async def test_a_verdict_of_another_engine_version_moves_it_no_further(begun: Ho
 
 async def test_a_verdict_that_is_too_old_moves_it_no_further(begun: House) -> None:
     begun.now_s += 30 * DAY_S
-    result = await go(begun, traffic=users(begun))
+    result = await go(begun, traffic=some(begun))
     assert steps(begun) == ALL_STEPS[:1]
     assert "too old" in result.reasons[0]
 
@@ -60,30 +74,52 @@ async def test_a_new_pass_carries_it_on_and_is_written_down(begun: House) -> Non
 @pytest.mark.parametrize("outcome", [Outcome.INCONCLUSIVE, Outcome.INVALID, Outcome.FAIL])
 async def test_a_later_gate_without_a_pass_moves_it_no_further(begun: House, outcome: Outcome) -> None:
     await passed(begun, id="later", outcome=outcome)
-    result = await go(begun, traffic=users(begun))
+    result = await go(begun, traffic=some(begun))
     assert steps(begun) == ALL_STEPS[:1]
     assert f"the verdict is {outcome}, only a pass" in result.reasons[0]
     assert result.exit_code == (1 if outcome is Outcome.FAIL else 2)
 
 
-async def test_engines_that_change_while_it_waits_end_the_wait(house: House) -> None:
+async def test_engines_that_change_while_it_waits_stop_it_there_and_it_is_guarded_on(house: House) -> None:
     await passed(house)
     traffic, polls = users(house, good=100), [0]
 
     def arrive() -> None:
         polls[0] += 1
-        traffic()
+        if polls[0] < 6:
+            traffic()
         if polls[0] == 2:
             upgraded(house)
 
     result = await go(house, traffic=arrive)
     assert steps(house) == ALL_STEPS[:1]
     assert "expired" in result.reasons[0]
+    assert polls[0] >= 6
+
+
+async def test_an_expired_canary_that_gets_worse_goes_back(begun: House) -> None:
+    upgraded(begun)
+    left = await go(begun, traffic=users(begun, good=0, bad=5))
+    assert left.standing.stage is Stage.ROLLED_BACK
+
+
+async def test_a_pass_that_is_made_while_it_waits_carries_it_on(begun: House) -> None:
+    upgraded(begun)
+    traffic, polls = users(begun), [0]
+
+    def arrive() -> None:
+        polls[0] += 1
+        traffic()
+        if polls[0] == 3:
+            begun.answers.pop("vllm /version")  # as it was when the pass was made
+
+    await go(begun, traffic=arrive)
+    assert steps(begun) == ALL_STEPS
 
 
 async def test_engines_that_do_not_answer_leave_it_where_it_is(begun: House) -> None:
     begun.refused = frozenset({"vllm"})
-    result = await go(begun, traffic=users(begun))
+    result = await go(begun, traffic=some(begun))
     assert (steps(begun), result.action) == (ALL_STEPS[:1], Action.HOLD)
     assert "vLLM does not answer" in result.reasons[0]
 
