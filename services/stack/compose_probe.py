@@ -37,7 +37,7 @@ def ask(path, body=None, limit=deadline):
 def tally():
     try:
         lines = ask("/metrics", limit=4).splitlines()
-    except Exception:
+    except Exception:  # no count, whatever the page did: whether it generates is asked below, and told
         return None
     return sum(float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith(sys.argv[2]))
 
