@@ -182,20 +182,26 @@ async def play(fault: Fault, mode: Mode, subject: Subject, *, seed: int, draw: D
 
 @contextlib.asynccontextmanager
 async def _lag() -> AsyncIterator[list[float]]:
-    """How much later than asked for the loop wakes us, in seconds: what a machine without time does to every limit."""
+    """How much later than asked for the loop wakes us, in seconds: what a machine without time does to every limit.
+
+    It watches from before the block's first step until after its last: either may be the one that holds the loop up.
+    """
     loop, lags = asyncio.get_running_loop(), [0.0]
+    due = loop.time() + STEP_S
 
     async def tick() -> None:
+        nonlocal due
         while True:
-            due = loop.time() + STEP_S
-            await asyncio.sleep(STEP_S)
+            await asyncio.sleep(max(0.0, due - loop.time()))
             lags.append(loop.time() - due)
+            due = loop.time() + STEP_S
 
     ticking = asyncio.ensure_future(tick())
     try:
         yield lags
     finally:
         ticking.cancel()
+        lags.append(loop.time() - due)
 
 
 @contextlib.asynccontextmanager

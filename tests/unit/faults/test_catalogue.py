@@ -16,9 +16,9 @@ from services.faults.catalogue import CATALOGUE
 from services.faults.failoverbench import FAILOVERBENCH
 from services.faults.judge import Ended, Flaw, Mode, Observed
 from services.faults.plays import accounted, black_hole, open_breaker, stale
-from services.faults.runner import run, score
+from services.faults.runner import HELD_UP_S, run, score
 from services.faults.script import OK, WORDS, Role
-from services.faults.stage import SHORTEST, Asked, Draw, Session, once, play
+from services.faults.stage import SHORTEST, Asked, Draw, Session, Stage, once, play
 
 BY_ID = {fault.id: fault for fault in CATALOGUE}
 QUICK = ("500-once", "context-length", "engine-core-killed-midway", "split-characters", "accounting", "both-busy")
@@ -50,6 +50,17 @@ async def test_our_client_passes_the_quick_ones() -> None:
     rows = await run([BY_ID[name] for name in QUICK], Ours(), seed=1)
 
     assert {row.fault: [str(x) for p in row.played for x in p.problems] for row in rows} == {n: [] for n in QUICK}
+
+
+async def test_a_hold_up_in_the_first_step_is_seen() -> None:
+    """What fails then tells of the machine and is played again; unseen, it would be laid to the subject."""
+
+    async def held_up(_: Stage) -> None:
+        time.sleep(2 * HELD_UP_S)  # noqa: ASYNC251 - it is the point: a step that lets nobody else run
+
+    played = await play(replace(BY_ID["500-once"], play=held_up), Mode.CHAT, Ours(), seed=1)
+
+    assert played.lag_s > HELD_UP_S
 
 
 class Fool:
