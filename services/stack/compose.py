@@ -14,12 +14,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from services.stack import compose_env
 from services.stack.errors import StackError
 from services.stack.memory_container import sockets as usual_sockets
 
 LABEL = "com.docker.compose"
 PROJECT_NAME = "cutover"
-"""What docker-compose.yml names itself; COMPOSE_PROJECT_NAME, Docker's own variable, wins over it."""
+"""What docker-compose.yml names itself; COMPOSE_PROJECT_NAME, Docker's own variable, wins over it, in `.env` as well."""
 
 LIMIT_S = 4
 NEVER = "0001-01-01T00:00:00Z"
@@ -64,7 +65,7 @@ class Container:
 
 def place(env: Mapping[str, str], sockets: Callable[[], Sequence[Path]] = usual_sockets) -> Place | None:
     """Where to ask by Docker's own variables, else the first socket that is there; None: no Docker on this machine."""
-    project = env.get("COMPOSE_PROJECT_NAME", "").strip() or PROJECT_NAME
+    project = compose_env.value("COMPOSE_PROJECT_NAME", env) or PROJECT_NAME
     if env.get("DOCKER_HOST", "").strip():
         return Place(project=project, environment=dict(env), named=True)
     found = next((path for path in sockets() if path.is_socket()), None)

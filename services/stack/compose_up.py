@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from services.stack import compose, compose_switch
+from services.stack import compose, compose_env, compose_switch
 from services.stack.compose import NoEngine, Place
 from services.stack.compose_switch import STACK_S, Run
 from services.stack.errors import StackError
@@ -51,7 +51,7 @@ def find(where: Place | None, env: Mapping[str, str], processes: int, folder: Pa
             containers = len(compose.found(client, where.project))
     except NoEngine:
         containers = None
-    named = env.get("CUTOVER_SECRETS", "").strip()
+    named = compose_env.value("CUTOVER_SECRETS", env, folder)
     secrets = folder / named if named else folder.joinpath(*SECRETS)
     return Found(containers=containers, has_secrets=(secrets / "admin_token").is_file(), processes=processes)
 
@@ -81,11 +81,12 @@ def for_down(asked: Mode, found: Found) -> Choice:
 
 
 def up(env: Mapping[str, str], folder: Path = PROJECT, run: Run = compose_switch.run) -> None:
-    """`docker compose up --detach` with the stack after, or with the files that COMPOSE_FILE names.
+    """`docker compose up --detach` with the stack after, or with the files that COMPOSE_FILE names, here or in `.env`.
 
     Comes back when Docker has made all containers and Ollama's model is there; nobody waits for vLLM.
     """
-    files = [] if env.get("COMPOSE_FILE", "").strip() else ["--file", str(_stack_file(folder))]
+    named = compose_env.value("COMPOSE_FILE", env, folder)
+    files = [] if named else ["--file", str(_stack_file(folder))]
     argv = ["docker", "compose", "--project-directory", str(folder), *files, "up", "--detach"]
     _done(argv, run(argv, env, STACK_S), f"see {GUIDE}, or `make up MODE=local`")
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from services.stack import compose, compose_switch, compose_up
+from services.stack import compose, compose_env, compose_switch, compose_up
 from services.stack.compose_switch import of, with_line, write_aside
 from services.stack.compose_up import Found, Mode, for_down, for_up
 from services.stack.errors import StackError
@@ -154,6 +154,8 @@ def test_secrets_are_looked_for_where_compose_takes_them(tmp_path: Path) -> None
 
     assert compose_up.find(None, {"CUTOVER_SECRETS": "mine"}, 0, tmp_path) == found(None)
     assert compose_up.find(None, {}, 0, tmp_path) == found(None, secrets=False)
+    (tmp_path / ".env").write_text("# where\nCUTOVER_SECRETS='mine'\n")
+    assert compose_up.find(None, {}, 0, tmp_path) == found(None)
 
 
 def test_up_takes_the_stack_after_or_the_files_that_are_named(tmp_path: Path) -> None:
@@ -168,11 +170,21 @@ def test_up_takes_the_stack_after_or_the_files_that_are_named(tmp_path: Path) ->
     (tmp_path / compose_up.FILE).touch()
     compose_up.up({}, tmp_path, run)
     compose_up.up({"COMPOSE_FILE": "docker-compose.yml"}, tmp_path, run)
+    (tmp_path / ".env").write_text("COMPOSE_FILE=docker-compose-vllm.yml:compose/replicas.yml\n")
+    compose_up.up({}, tmp_path, run)
 
     assert [("--file" in argv, argv[-2:]) for argv in asked] == [
         (True, ["up", "--detach"]),
         (False, ["up", "--detach"]),
+        (False, ["up", "--detach"]),
     ]
+
+
+def test_an_env_file_that_nobody_can_read_is_named(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_bytes(b"COMPOSE_FILE=\xff\xfe\n")
+    with pytest.raises(StackError, match=r"cannot read .*\.env.*COMPOSE_FILE"):
+        compose_env.value("COMPOSE_FILE", {}, tmp_path)
+    assert compose_env.value("COMPOSE_FILE", {"COMPOSE_FILE": "a.yml"}, tmp_path) == "a.yml"
 
 
 def test_a_stack_that_does_not_come_up_says_what_compose_said(tmp_path: Path) -> None:
