@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry, Counter
 
-from services.llm.types import Answer
+from services.llm.types import Answer, ChatRequest
 from services.ner import prompts
 from services.ner.grounding import Grounded, ground
 from services.ner.store import Graph, StoredDocument
@@ -21,6 +21,7 @@ class Extraction:
     """What a model found in a text, as far as the text bears it out."""
 
     grounded: Grounded
+    request: ChatRequest
     answer: Answer
 
 
@@ -67,11 +68,11 @@ class Ner:
         answer = await self._client.chat(request)
         grounded = ground(text, answer.text)
         self._ungrounded.inc(len(grounded.rejected))
-        return Extraction(grounded=grounded, answer=answer)
+        return Extraction(grounded=grounded, request=request, answer=answer)
 
     async def read(self, text: str, max_tokens: int, wishes: Wishes) -> Read:
         """`text` stored with its mentions; a known text is read anew, by whoever answers now. Raises `LLMError`."""
         extraction = await self.extract(text, max_tokens, wishes)
-        made_by = producer(extraction.answer, prompt_version=prompts.PROMPT_VERSION, at=self._now())
+        made_by = producer(extraction.answer, extraction.request, prompt_version=prompts.PROMPT_VERSION, at=self._now())
         document, is_new = await self.graph.put(text, extraction.grounded.mentions, made_by)
         return Read(document=document, is_new=is_new, extraction=extraction)

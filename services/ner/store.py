@@ -82,13 +82,18 @@ MIGRATIONS: Sequence[Migration] = (
             text TEXT NOT NULL, PRIMARY KEY (document, start, "end", entity)) WITHOUT ROWID""",
         "CREATE INDEX mention_entity ON mention (entity)",
     ),
+    (
+        "ALTER TABLE document ADD COLUMN digest TEXT NOT NULL DEFAULT ''",
+        "ALTER TABLE document ADD COLUMN params_hash TEXT NOT NULL DEFAULT ''",
+    ),
 )
 
 _ENTITY = """
     SELECT e.id, e.name, e.type, (SELECT count(*) FROM mention m WHERE m.entity = e.id) AS mentions FROM entity e"""
 
 _PLACES = """
-    SELECT d.id AS document_id, m.text, m.start, m."end", d.provider, d.engine, d.model, d.prompt_version, d.at
+    SELECT d.id AS document_id, m.text, m.start, m."end", d.provider, d.engine, d.model, d.prompt_version, d.at,
+        d.digest, d.params_hash
     FROM mention m JOIN document d ON d.number = m.document WHERE m.entity = ? ORDER BY d.number, m.start"""
 
 _MENTIONS = """

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from services.llm.types import Answer
+from services.llm.types import Answer, ChatRequest
 from services.notes import prompts, tags
 from services.notes.store import Note, Notebook, Summary
 from services.notes.tags import Tag
@@ -28,15 +28,13 @@ class Notes:
 
     async def summarise(self, text: str, max_tokens: int, wishes: Wishes) -> Answer:
         """A summary of `text`; nothing is stored. Raises `LLMError`."""
-        request = wishes.chat(
-            service=self._service, alias=self._alias, messages=prompts.messages(text), max_tokens=max_tokens
-        )
-        return await self._client.chat(request)
+        return await self._client.chat(self._summary_request(text, max_tokens, wishes))
 
     async def summarise_note(self, note: Note, wishes: Wishes) -> tuple[Note | None, Answer]:
         """`note` with a summary of the version it has here; None when it was deleted meanwhile. Raises `LLMError`."""
-        answer = await self.summarise(f"{note.title}\n\n{note.text}", STORED_SUMMARY_TOKENS, wishes)
-        made_by = producer(answer, prompt_version=prompts.PROMPT_VERSION, at=self._now())
+        request = self._summary_request(f"{note.title}\n\n{note.text}", STORED_SUMMARY_TOKENS, wishes)
+        answer = await self._client.chat(request)
+        made_by = producer(answer, request, prompt_version=prompts.PROMPT_VERSION, at=self._now())
         summary = Summary(text=answer.text.strip(), of_version=note.version, producer=made_by)
         return await self.notebook.summarised(note.id, summary), answer
 
@@ -54,3 +52,8 @@ class Notes:
         )
         answer = await self._client.chat(request)
         return tags.suggested(answer.text, known), answer
+
+    def _summary_request(self, text: str, max_tokens: int, wishes: Wishes) -> ChatRequest:
+        return wishes.chat(
+            service=self._service, alias=self._alias, messages=prompts.messages(text), max_tokens=max_tokens
+        )

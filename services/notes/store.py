@@ -92,6 +92,10 @@ MIGRATIONS: Sequence[Migration] = (
             prompt_version TEXT NOT NULL, at TEXT NOT NULL)""",
         "CREATE VIRTUAL TABLE note_words USING fts5 (title, text, tokenize = 'porter unicode61')",
     ),
+    (
+        "ALTER TABLE summary ADD COLUMN digest TEXT NOT NULL DEFAULT ''",
+        "ALTER TABLE summary ADD COLUMN params_hash TEXT NOT NULL DEFAULT ''",
+    ),
 )
 
 _NOTE = "SELECT * FROM note n LEFT JOIN summary s ON s.note = n.number"
@@ -104,9 +108,14 @@ _SEARCH = f"""
 
 
 _KEEP_SUMMARY = """
-    INSERT INTO summary VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (note) DO UPDATE SET
+    INSERT INTO summary
+        (note, summary, of_version, provider, engine, model, prompt_version, at, digest, params_hash)
+    VALUES
+        (:note, :summary, :of_version, :provider, :engine, :model, :prompt_version, :at, :digest, :params_hash)
+    ON CONFLICT (note) DO UPDATE SET
         summary = excluded.summary, of_version = excluded.of_version, provider = excluded.provider,
-        engine = excluded.engine, model = excluded.model, prompt_version = excluded.prompt_version, at = excluded.at
+        engine = excluded.engine, model = excluded.model, prompt_version = excluded.prompt_version, at = excluded.at,
+        digest = excluded.digest, params_hash = excluded.params_hash
     WHERE excluded.of_version >= of_version"""
 """A slow summary of an old version never replaces one of a newer version."""
 
@@ -210,11 +219,8 @@ def _summarised(connection: sqlite3.Connection, note_id: str, summary: Summary) 
     note = _get(connection, note_id)
     if note is None:
         return None
-    p = summary.producer
-    connection.execute(
-        _KEEP_SUMMARY,
-        (note.number, summary.text, summary.of_version, p.provider, p.engine, p.model, p.prompt_version, p.at),
-    )
+    made = {"note": note.number, "summary": summary.text, "of_version": summary.of_version}
+    connection.execute(_KEEP_SUMMARY, {**made, **summary.producer.model_dump()})
     return _get(connection, note_id)
 
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
+import hashlib
+import json
+
 from fastapi import Response
 from pydantic import BaseModel, ConfigDict
 from pydantic.config import JsonDict
 
-from services.llm.types import Answer, Attempt
+from services.llm.types import Answer, Attempt, ChatRequest
 
 _EXAMPLE: JsonDict = {
     "request_id": "5f0c2b1e9d5b4a0e8b6f3f6f2f1d7c11",
@@ -23,8 +27,16 @@ _EXAMPLE: JsonDict = {
 }
 
 
+PARAMS_HASH_CHARS = 16
+
+
 class Producer(BaseModel):
-    """What made a stored artefact, so that one can tell later which engine and prompt to compare or to run again."""
+    """What made a stored artefact, so that one can tell later which engine and prompt to compare or to run again.
+
+    `digest` names the exact weights where the engine says them (vLLM does not) and is empty otherwise. `params_hash`
+    is equal for requests with the same sampling fields, schema and thinking: of two rows that share it and
+    `prompt_version`, only the engine and the text differ. Both are empty in rows that were stored before they existed.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -33,6 +45,8 @@ class Producer(BaseModel):
     model: str
     prompt_version: str
     at: str
+    digest: str = ""
+    params_hash: str = ""
 
 
 class AttemptInfo(BaseModel):
@@ -96,10 +110,28 @@ def llm_info(answer: Answer) -> LLMInfo:
     )
 
 
-def producer(answer: Answer, *, prompt_version: str, at: str) -> Producer:
-    """The producer of what `answer` becomes in a store."""
+def producer(answer: Answer, request: ChatRequest, *, prompt_version: str, at: str) -> Producer:
+    """The producer of what `answer` to `request` becomes in a store."""
     p = answer.provenance
-    return Producer(provider=p.provider, engine=p.engine, model=p.model, prompt_version=prompt_version, at=at)
+    return Producer(
+        provider=p.provider,
+        engine=p.engine,
+        model=p.model,
+        prompt_version=prompt_version,
+        at=at,
+        params_hash=params_hash(request),
+    )
+
+
+def params_hash(request: ChatRequest) -> str:
+    """What `request` asked beside its words (sampling fields, schema, thinking), as `PARAMS_HASH_CHARS` hex digits."""
+    params = {
+        "sampling": dataclasses.asdict(request.sampling),
+        "schema": request.schema,
+        "thinking": request.thinking,
+    }
+    text = json.dumps(params, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:PARAMS_HASH_CHARS]
 
 
 def _attempt(attempt: Attempt) -> AttemptInfo:

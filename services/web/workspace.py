@@ -1,0 +1,19 @@
+"""Whose rows a request may see: the workspace of its API key, `default` where no keys are set up."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import Depends, Request
+
+DEFAULT = "default"
+"""Where everything lives that was stored without keys, before they existed as well."""
+
+
+def workspace(request: Request) -> str:
+    """The workspace that the request's key opened."""
+    return str(request.scope["state"].get("workspace", DEFAULT))
+
+
+Workspace = Annotated[str, Depends(workspace)]
+"""What an endpoint asks for to bind its store: `store.of(workspace)`."""
