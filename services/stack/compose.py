@@ -20,7 +20,7 @@ from services.stack.memory_container import sockets as usual_sockets
 
 LABEL = "com.docker.compose"
 PROJECT_NAME = "cutover"
-"""What docker-compose.yml names itself; COMPOSE_PROJECT_NAME, Docker's own variable, wins over it, in `.env` as well."""
+"""What docker-compose.yml names itself; COMPOSE_PROJECT_NAME, Docker's own variable (`.env`'s too), wins over it."""
 
 LIMIT_S = 4
 NEVER = "0001-01-01T00:00:00Z"
