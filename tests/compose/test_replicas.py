@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import pytest
@@ -45,9 +45,9 @@ def config(folder: Path, **settings: str) -> Model:
 
 
 def test_it_adds_a_replica_and_the_router(before: Model, replicas: Model) -> None:
-    """And changes where the services ask, and which card the first replica sees; nothing else."""
+    """And changes where services and Prometheus ask, and which card the first replica sees; nothing else."""
     assert set(replicas) - set(before) == {"vllm-2", "router"}
-    assert {name for name in before if replicas[name] != before[name]} == ASK | {"vllm"}
+    assert {name for name in before if replicas[name] != before[name]} == ASK | {"vllm", "prometheus"}
     for name in ASK:
         there = replicas[name]["environment"] | {"VLLM_URL": before[name]["environment"]["VLLM_URL"]}
         assert replicas[name] | {"environment": there} == before[name]
@@ -60,6 +60,16 @@ def test_the_services_ask_the_router_and_the_router_both_replicas(replicas: Mode
     assert {replicas[name]["environment"]["VLLM_URL"] for name in ASK} == {f"http://router:{port}"}
     assert [word for word in command if word.startswith("http")] == ["http://vllm:8000", "http://vllm-2:8000"]
     assert {replicas[name]["environment"]["CUTOVER_VLLM_PORT"] for name in ("vllm", "vllm-2")} == {"8000"}
+
+
+def test_prometheus_asks_the_second_replica_too(before: Model, replicas: Model) -> None:
+    """By a file where the checked-in configuration looks for more of them."""
+    known = {v["target"] for v in before["prometheus"]["volumes"]}
+    [added] = [v for v in replicas["prometheus"]["volumes"] if v["target"] not in known]
+    looked_for = re.search(r'file_sd_configs: \[\{files: \["([^"]+)"', (REPO / "monitoring/prometheus.yml").read_text())
+
+    assert looked_for and PurePosixPath(added["target"]).match(f"/etc/prometheus/{looked_for[1]}")
+    assert '"vllm-2:8000"' in Path(added["source"]).read_text()
 
 
 def test_the_replicas_differ_in_their_card_and_their_graphs_only(replicas: Model) -> None:
