@@ -1,4 +1,4 @@
-"""Real vLLM and real Ollama, brought up once per run on free ports in a home of their own, and stopped by record."""
+"""What is brought up once per run and stopped again: real vLLM and Ollama on free ports, and a real PostgreSQL."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from hypothesis import settings as hypothesis_settings
 from services import settings as settings_room
 from services.settings import SERVICES, Settings
 from services.stack import local
+from tests import databases
 
 REPO = Path(settings_room.__file__).resolve().parents[1]
 
@@ -71,6 +72,21 @@ def stack(engines: Settings, child_env: dict[str, str], progress: local.Progress
     """The engines and every service, ready."""
     local.up(engines, progress, env=child_env)
     return engines
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[str]:
+    """The address of a real PostgreSQL with pgvector, started for this session."""
+    with databases.postgres_server() as address:
+        yield address
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """An empty store on each of the two databases: what a contract suite runs on."""
+    if request.param == "sqlite":
+        return databases.sqlite_file(tmp_path)
+    return databases.own_database(request.getfixturevalue("postgres"))
 
 
 def free_ports(count: int) -> list[int]:

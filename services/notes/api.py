@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Header, Query, Request, Response
+from fastapi import APIRouter, Depends, Header, Request, Response
 
 from services.notes.schemas import (
     NoteBody,
@@ -25,12 +25,12 @@ from services.notes.service import Notes
 from services.notes.store import Note, VersionConflict
 from services.web.asking import Asking
 from services.web.fields import Query as Words
+from services.web.paging import After, Limit, position, sliced
 from services.web.problems import Problem, missing
 from services.web.provenance import told
 from services.web.room import room
 from services.web.streams import while_read
 
-Limit = Annotated[int, Query(ge=1, le=100)]
 _ETAG = re.compile(r'"(\d{1,15})"')
 
 
@@ -66,11 +66,12 @@ async def add_note(body: NoteBody, notes: UseCases, response: Response) -> NoteI
     return _tagged(response, note)
 
 
-async def list_notes(notes: UseCases, limit: Limit = 20, after: str = "") -> NotePage:
+async def list_notes(notes: UseCases, limit: Limit = 20, after: After = "") -> NotePage:
     """Notes oldest first; `after` is the `next` of the page before."""
-    found = await notes.notebook.page(limit + 1, _cursor(after))
-    shown = found[:limit]
-    return NotePage(notes=[_info(n) for n in shown], next=str(shown[-1].number) if len(found) > limit else None)
+    [number] = position(after, "notes", int) or (0,)
+    found = await notes.notebook.page(limit + 1, int(number))
+    shown, onward = sliced(found, limit, "notes", lambda n: (n.number,))
+    return NotePage(notes=[_info(n) for n in shown], next=onward)
 
 
 async def get_note(note_id: str, notes: UseCases, response: Response) -> NoteInfo:
@@ -139,14 +140,6 @@ async def _known(notes: Notes, note_id: str) -> Note:
     if note is None:
         raise missing("note", note_id)
     return note
-
-
-def _cursor(after: str) -> int:
-    if not after:
-        return 0
-    if not (after.isascii() and after.isdigit() and len(after) <= 15):
-        raise Problem(400, "cursor-invalid", f"after={after!r} is not the `next` of a page")
-    return int(after)
 
 
 def _expected(if_match: str | None) -> int | None:

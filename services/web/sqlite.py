@@ -11,33 +11,20 @@ import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
 
-T = TypeVar("T")
+from services.store.clock import Clock as Clock
+from services.store.clock import utc_now as utc_now
+from services.store.errors import StoreError as StoreError
 
-Clock = Callable[[], str]
-"""Gives the time as stores keep it: ISO 8601, UTC."""
+T = TypeVar("T")
 
 BUSY_S = 10.0
 """How long a write waits for another process that writes to the same file, in seconds."""
 
 Migration = Sequence[str]
 """The statements that lead from one schema version to the next."""
-
-
-def utc_now() -> str:
-    """The clock that is not a test's."""
-    return datetime.now(UTC).isoformat(timespec="milliseconds")
-
-
-class StoreError(Exception):
-    """The store could not do its work, and changed nothing. `is_full` when there is no room left."""
-
-    def __init__(self, detail: str, *, is_full: bool = False) -> None:
-        super().__init__(detail)
-        self.is_full = is_full
 
 
 class Database:

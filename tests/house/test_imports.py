@@ -12,15 +12,19 @@ from tests.house.sources import imported, imports, module_name, python_files
 VALUES = ("services.llm.types", "services.llm.errors", "services.llm.spaces")
 LEAVES = ("services.settings", *VALUES, "services.llm.registry")
 WORDS = (*LEAVES, "services.llm.schemas", "services.llm.documents", "services.llm.sendable", "services.llm.mapping")
-SERVICE = ("services.web", "services.admin", "services.llm")
+SERVICE = ("services.web", "services.store", "services.admin", "services.llm")
 
 MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "services.variables": (),
     "services.addresses": (),
     "services.telemetry": (),
     "services.secret_files": (),
+    "services.api_keys": ("services.secret_files",),
+    "services.embedding": ("services.addresses",),
     "services.settings": (
         "services.variables",
+        "services.api_keys",
+        "services.embedding",
         "services.addresses",
         "services.secret_files",
         "services.telemetry",
@@ -37,14 +41,30 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "services.llm.documents": WORDS,
     "services.llm.sendable": VALUES,
     "services.llm.mapping": WORDS,
-    "services.llm.providers": WORDS,
-    "services.llm": ("services.llm", "services.settings"),
+    "services.llm.cutting": VALUES,
+    "services.llm.providers": (*WORDS, "services.llm.cutting"),
+    "services.llm": ("services.llm", "services.settings", "services.embedding"),
     "services.recording": (),
-    "services.web": ("services.web", "services.recording", "services.llm", "services.settings", "services.telemetry"),
+    "services.store": (),
+    "services.web": (
+        "services.web",
+        "services.store",
+        "services.recording",
+        "services.llm",
+        "services.settings",
+        "services.telemetry",
+        "services.api_keys",
+    ),
     "services.admin": ("services.web", "services.llm", "services.settings"),
     **{f"services.{s}": (f"services.{s}", *SERVICE) for s in ("rag", "notes", "ner")},
     **{f"services.{s}.app": (f"services.{s}", *SERVICE, "services.settings") for s in ("rag", "notes", "ner")},
-    "services.migration": ("services.migration", "services.recording", "services.llm", "services.settings"),
+    "services.migration": (
+        "services.migration",
+        "services.recording",
+        "services.llm",
+        "services.settings",
+        "services.api_keys",
+    ),
     "services.monitor": ("services.monitor", "services.migration", "services.llm", "services.settings"),
     "services.faults": ("services.faults", "services.llm", "services.settings"),
     "services.faults.peers": (),

@@ -1,0 +1,124 @@
+"""One service's database: opened and migrated once, read and written in transactions, off the event loop.
+
+One writer at a time and a few readers beside it, on SQLite and on PostgreSQL alike; readers see what was committed
+when they began. A transaction that a killed process leaves behind is rolled back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+import sqlalchemy
+from sqlalchemy import Connection, Engine, text
+
+from services.store import postgres, sqlite
+from services.store.errors import StoreError
+from services.store.schema import Schema, migrate
+
+T = TypeVar("T")
+
+READERS = 4
+"""Reads that run at a time, each on a connection of its own."""
+
+
+class Database:
+    """Use as `async with`. `url` is `sqlite:////path/to/file` or `postgresql://user@host/database`."""
+
+    def __init__(self, url: str, schema: Schema) -> None:
+        self._url = sqlalchemy.make_url(url)
+        self._schema = schema
+        self._is_sqlite = self._url.get_backend_name() == "sqlite"
+        self.label = str(self._url.database) if self._is_sqlite else self._url.render_as_string(hide_password=True)
+        self._engines: tuple[Engine, Engine] | None = None
+        self._writer: ThreadPoolExecutor | None = None
+        self._readers: ThreadPoolExecutor | None = None
+
+    async def __aenter__(self) -> Database:
+        self._writer = ThreadPoolExecutor(1, thread_name_prefix=f"store-{self._schema.name}-write")
+        self._readers = ThreadPoolExecutor(READERS, thread_name_prefix=f"store-{self._schema.name}-read")
+        try:
+            await self._on(self._writer, self._open)
+        except BaseException:
+            await self.aclose()
+            raise
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Close every connection. May be called twice."""
+        threads = [t for t in (self._readers, self._writer) if t is not None]
+        self._readers = self._writer = None
+        for thread in threads:
+            await asyncio.to_thread(thread.shutdown)
+        engines, self._engines = self._engines or (), None
+        for engine in engines:
+            await asyncio.to_thread(engine.dispose)
+
+    async def read(self, work: Callable[[Connection], T]) -> T:
+        """The result of `work`, which only reads, all of it as of one moment. Raises `StoreError`."""
+        return await self._on(self._readers, lambda: self._reading(work))
+
+    async def write(self, work: Callable[[Connection], T]) -> T:
+        """The result of `work`, all of it committed or none. Raises `StoreError`."""
+        return await self._on(self._writer, lambda: self._writing(work))
+
+    async def forget(self) -> None:
+        """Let nothing of what was deleted stay behind in SQLite's log; PostgreSQL's own vacuum does that there."""
+        if self._is_sqlite:
+            await self._on(self._writer, lambda: sqlite.forget(self._opened()[1]))
+
+    async def check(self) -> None:
+        """Raises `StoreError` when the store does not answer."""
+        everything = "sqlite_master" if self._is_sqlite else "schema_version"
+        await self.read(lambda c: c.execute(text(f"SELECT count(*) FROM {everything}")).scalar_one())
+
+    async def _on(self, threads: ThreadPoolExecutor | None, work: Callable[[], T]) -> T:
+        if threads is None:
+            raise StoreError(f"{self.label} is not open")
+        return await asyncio.get_running_loop().run_in_executor(threads, self._translated, work)
+
+    def _translated(self, work: Callable[[], T]) -> T:
+        try:
+            return work()
+        except (sqlalchemy.exc.SQLAlchemyError, sqlite.driver().Error) as exc:
+            cause = getattr(exc, "orig", None) or exc
+            full = sqlite.is_full(cause) or postgres.is_full(cause)
+            raise StoreError(f"{self.label}: {postgres.told(cause)}", is_full=full) from exc
+
+    def _reading(self, work: Callable[[Connection], T]) -> T:
+        with self._opened()[0].connect() as c:
+            return work(c)
+
+    def _writing(self, work: Callable[[Connection], T]) -> T:
+        with self._opened()[1].begin() as c:
+            if not self._is_sqlite:
+                postgres.alone(c, self._schema.name)
+            return work(c)
+
+    def _opened(self) -> tuple[Engine, Engine]:
+        if self._engines is None:
+            raise StoreError(f"{self.label} is not open")
+        return self._engines
+
+    def _open(self) -> None:
+        self._engines = self._sqlite() if self._is_sqlite else self._postgres()
+        self._writing(self._migrate)
+
+    def _sqlite(self) -> tuple[Engine, Engine]:
+        sqlite.make_folder(self._url)
+        reads = sqlite.engine(self._url, writes=False, connections=READERS)
+        return reads, sqlite.engine(self._url, writes=True, connections=1)
+
+    def _postgres(self) -> tuple[Engine, Engine]:
+        writes = postgres.engine(self._url, name=self._schema.name, connections=READERS + 1)
+        return postgres.reading(writes), writes
+
+    def _migrate(self, c: Connection) -> None:
+        if not self._is_sqlite:
+            postgres.make_schema(c, self._schema.name)
+        migrate(c, self._schema, self.label)

