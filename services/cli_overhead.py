@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from services.cli_commands import Call, Result
+from services.cli_numbers import positive
 from services.cli_show import Display
 from services.overhead import measure, report
 from services.overhead.processes import OverheadError
@@ -29,19 +30,13 @@ COLUMNS = ("call", "stream-20", "stream-200", "stream-1000", "chunk", "chunk-pac
 
 def add_options(verb: argparse.ArgumentParser) -> None:
     """The options of the verb."""
-    verb.add_argument("--rounds", type=_positive, default=ROUNDS, help="paired rounds (default: %(default)s)")
-    verb.add_argument("--calls", type=_positive, default=CALLS, help="plain calls a round (default: %(default)s)")
+    verb.add_argument("--rounds", type=positive, default=ROUNDS, help="paired rounds (default: %(default)s)")
+    verb.add_argument("--calls", type=positive, default=CALLS, help="plain calls a round (default: %(default)s)")
     verb.add_argument("--seed", type=int, default=1, help="draws the order within rounds (default: %(default)s)")
     verb.add_argument("--without-peers", action="store_true", help="do without LiteLLM, and so without installing it")
     verb.add_argument(
         "--check", action="store_true", help="exit 1 where a target is not met, 2 where that is not clear"
     )
-
-
-def _positive(text: str) -> int:
-    if not text.isascii() or not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a positive whole number")
-    return int(text)
 
 
 def overhead(call: Call) -> Result:

@@ -15,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from services.cli_commands import Call, Result, recipe, rounds_on
+from services.cli_numbers import positive, seconds
 from services.migration import sweep, sweep_run
 from services.migration import sweep_words as words
 from services.migration.errors import GateError
@@ -45,8 +46,8 @@ def options(verb: argparse.ArgumentParser) -> None:
         "--ollama", type=_given, action="append", default=[], metavar="N=URL",
         help="an Ollama that runs already with NUM_PARALLEL=N; repeatable",
     )  # fmt: skip
-    group.add_argument("--rounds", type=_positive, default=ROUNDS, help="of every block (default: %(default)s)")
-    group.add_argument("--block-s", type=_seconds, default=BLOCK_S, help="s, no request after (default: %(default)g)")
+    group.add_argument("--rounds", type=positive, default=ROUNDS, help="of every block (default: %(default)s)")
+    group.add_argument("--block-s", type=seconds, default=BLOCK_S, help="s, no request after (default: %(default)g)")
     group.add_argument("--seed", type=int, default=1, help="draws every order (default: %(default)s)")
 
 
@@ -56,28 +57,12 @@ def missing(arguments: argparse.Namespace) -> str | None:
     return f"--ollama names NUM_PARALLEL {left[0]}, which --parallel leaves out" if left else None
 
 
-def _positive(text: str) -> int:
-    if not text.isascii() or not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a positive whole number")
-    return int(text)
-
-
 def _numbers(text: str) -> tuple[int, ...]:
     """Different positive numbers, in rising order."""
-    found = sorted(map(_positive, text.split(",")))
+    found = sorted(map(positive, text.split(",")))
     if len(set(found)) < len(found) or found[-1] > 256:
         raise argparse.ArgumentTypeError(f"{text!r} must be different whole numbers from 1 to 256, as in 1,2,4")
     return tuple(found)
-
-
-def _seconds(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = 0.0
-    if not 0 < value <= 3600:  # also refuses nan
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds up to 3600")
-    return value
 
 
 def _given(text: str) -> tuple[int, str]:
@@ -85,7 +70,7 @@ def _given(text: str) -> tuple[int, str]:
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise argparse.ArgumentTypeError(f"{text!r} is not N=URL, as in 4=http://127.0.0.1:11444")
-    return _positive(number), url.rstrip("/").removesuffix("/v1")
+    return positive(number), url.rstrip("/").removesuffix("/v1")
 
 
 def measured(call: Call) -> Result:

@@ -123,8 +123,13 @@ def _plan(found: Workload, described: tuple[Engine, Engine], *, rounds: int, see
         block=found.block, slo=found.slo.limits if found.slo else {}, rate=found.arrivals.rate,
         recipe_sha256=found.sha256, baseline=described[0], candidate=described[1], schedule=drawn,
         method=thresholds.method, margins=thresholds.margins, overrides=found.margins,
-        machine=f"{platform.machine()}, {os.cpu_count()} cores, {platform.system()} {platform.release()}",
+        machine=machine(),
     )  # fmt: skip
+
+
+def machine() -> str:
+    """What measured, in a few words: processor, cores, kernel."""
+    return f"{platform.machine()}, {os.cpu_count()} cores, {platform.system()} {platform.release()}"
 
 
 def _attempt(state_dir: Path, plan: Plan) -> int:

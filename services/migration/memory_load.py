@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import os
-import platform
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from services.migration import capacity, engines, memory, memory_document, workload
 from services.migration.asking import Asker, NotReached, Reply, refuse_unusable, unreachable
-from services.migration.measure import MARGIN_S, WORLD, Seams
+from services.migration.measure import MARGIN_S, WORLD, Seams, machine
 from services.migration.memory import Sampler, Watch
 from services.migration.memory_document import Load, Memory
 from services.migration.records import Side
@@ -85,10 +83,6 @@ async def measured(
             )  # fmt: skip
         memory_document.save(settings.state_dir, document)
     return document
-
-
-def machine() -> str:
-    return f"{platform.machine()}, {os.cpu_count()} cores, {platform.system()} {platform.release()}"
 
 
 async def _turns(asker: Asker, watch: Watch, turns: Turns, on_progress: OnRound) -> Asked:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
-import platform
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,7 +14,7 @@ import httpx2
 from services.migration import engines, sweep_records, workload
 from services.migration.asking import Asker, NotReached, Reply, refuse_unusable
 from services.migration.errors import EngineUnreachable, GateError
-from services.migration.measure import MARGIN_S, WORLD, Seams
+from services.migration.measure import MARGIN_S, WORLD, Seams, machine
 from services.migration.records import Side
 from services.migration.rounds import OnRound, RawFile
 from services.migration.sweep_records import Block, Contender, Plan, Request, Turn
@@ -108,7 +106,7 @@ def _plan(settings: Settings, found: Workload, contenders: tuple[Contender, ...]
         schedule=sweep_records.schedule(
             seed=wish.seed, rounds=wish.rounds, contenders=[c.name for c in contenders], users=wish.users
         ),
-        machine=f"{platform.machine()}, {os.cpu_count()} cores, {platform.system()} {platform.release()}",
+        machine=machine(),
     )  # fmt: skip
 
 
