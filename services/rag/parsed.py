@@ -53,12 +53,16 @@ class Limits:
 
 
 class Refusal(Exception):
-    """This document cannot be taken in. `code` is stable, for programs; `detail` says what, where and what to do."""
+    """This document cannot be taken in. `code` is stable, for programs; `detail` says what, where and what to do.
 
-    def __init__(self, code: str, detail: str) -> None:
+    `again`: another attempt, later, may well go better.
+    """
+
+    def __init__(self, code: str, detail: str, *, again: bool = False) -> None:
         super().__init__(f"{code}: {detail}")
         self.code = code
         self.detail = detail
+        self.again = again
 
 
 def page_of(pages: Sequence[Page], at: int) -> int | None:
