@@ -6,7 +6,6 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 
-from services.ner.prompts import EntityType
 from services.ner.schemas import (
     DocumentInfo,
     DocumentRead,
@@ -15,10 +14,13 @@ from services.ner.schemas import (
     EntityList,
     Extract,
     ExtractAnswer,
+    FactInfo,
     MentionInfo,
     PlaceInfo,
+    RefusedInfo,
 )
-from services.ner.service import Extraction, Ner
+from services.ner.service import Ask, Extraction, Ner
+from services.ner.shape import DEFAULT, FACTS
 from services.web.asking import Asking
 from services.web.problems import missing
 from services.web.provenance import told
@@ -27,6 +29,7 @@ from services.web.streams import while_read
 
 Limit = Annotated[int, Query(ge=1, le=200)]
 NamePart = Annotated[str, Query(max_length=200, description="Part of a name, in any case.")]
+TypeName = Annotated[str, Query(max_length=40, pattern=r"^\w+$")]
 EntityId = Annotated[int, Path(ge=1, le=2**53)]
 
 
@@ -54,7 +57,7 @@ UseCases = Annotated[Ner, Depends(_ner)]
 
 async def extract(body: Extract, ner: UseCases, wishes: Asking, request: Request, response: Response) -> ExtractAnswer:
     """Only names that the text holds, each at all its places; the others are listed as rejected."""
-    extraction = await while_read(request, ner.extract(body.text, body.max_tokens, wishes))
+    extraction = await while_read(request, ner.extract(_asked(body), wishes))
     return _extracted(extraction, response)
 
 
@@ -62,7 +65,7 @@ async def read_document(
     body: Extract, ner: UseCases, wishes: Asking, request: Request, response: Response
 ) -> DocumentRead:
     """201 for a new text; 200 for a known one, whose mentions are replaced by what is found now."""
-    read = await while_read(request, ner.read(body.text, body.max_tokens, wishes))
+    read = await while_read(request, ner.read(_asked(body), wishes))
     response.status_code = 201 if read.is_new else 200
     response.headers["Location"] = f"/v1/documents/{read.document.id}"
     document = read.document
@@ -93,9 +96,7 @@ async def delete_document(document_id: str, ner: UseCases) -> None:
         raise missing("document", document_id)
 
 
-async def list_entities(
-    ner: UseCases, q: NamePart = "", type: EntityType | None = None, limit: Limit = 50
-) -> EntityList:
+async def list_entities(ner: UseCases, q: NamePart = "", type: TypeName | None = None, limit: Limit = 50) -> EntityList:
     """Works when every engine is down."""
     found = await ner.graph.entities(q, type, limit)
     return EntityList(entities=[EntityInfo.model_validate(e) for e in found])
@@ -115,9 +116,16 @@ async def get_entity(entity_id: EntityId, ner: UseCases) -> EntityDetail:
     )
 
 
+def _asked(body: Extract) -> Ask:
+    shape = FACTS if body.relations else DEFAULT
+    return Ask(text=body.text, shape=shape, relations=body.relations, max_tokens=body.tokens)
+
+
 def _extracted(extraction: Extraction, response: Response) -> ExtractAnswer:
     return ExtractAnswer(
         entities=[MentionInfo.model_validate(m) for m in extraction.grounded.mentions],
         rejected=list(extraction.grounded.rejected),
+        relations=[FactInfo.model_validate(f) for f in extraction.grounded.facts],
+        rejected_relations=[RefusedInfo.model_validate(r) for r in extraction.grounded.refused],
         llm=told(response, extraction.answer),
     )

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
-from services.ner.prompts import EntityType
+from services.ner.grounding import Why
 from services.web.fields import Body, MaxTokens, Text
 from services.web.provenance import LLMInfo, Producer
+
+PLAIN_TOKENS, RELATION_TOKENS = 128, 512
 
 
 class Extract(Body):
@@ -19,7 +21,14 @@ class Extract(Body):
     )
 
     text: Text
-    max_tokens: MaxTokens = 128
+    relations: bool = Field(default=False, description="Also look for facts between the names, each with its quote.")
+    max_tokens: MaxTokens | None = Field(
+        default=None, description=f"Of the answer; {PLAIN_TOKENS}, or {RELATION_TOKENS} with relations."
+    )
+
+    @property
+    def tokens(self) -> int:
+        return self.max_tokens or (RELATION_TOKENS if self.relations else PLAIN_TOKENS)
 
 
 class MentionInfo(BaseModel):
@@ -28,16 +37,52 @@ class MentionInfo(BaseModel):
     model_config = ConfigDict(from_attributes=True)
 
     text: str
-    type: EntityType
+    type: str
     start: int
     end: int
 
 
+class NameInfo(BaseModel):
+    """One end of a fact."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    text: str
+    type: str
+
+
+class FactInfo(BaseModel):
+    """A fact that the text states: `quote` is exactly `start`..`end` of the document, and names both ends."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    subject: NameInfo
+    predicate: str
+    object: NameInfo
+    quote: str
+    start: int
+    end: int
+
+
+class RefusedInfo(BaseModel):
+    """A relation that a model gave and that was not taken, and why."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    subject: str
+    predicate: str
+    object: str
+    quote: str
+    why: Why
+
+
 class ExtractAnswer(BaseModel):
-    """The names in the order of the text; `rejected` are those that a model made up."""
+    """The names in the order of the text, and the facts; `rejected` are names that a model made up."""
 
     entities: list[MentionInfo]
     rejected: list[str]
+    relations: list[FactInfo]
+    rejected_relations: list[RefusedInfo]
     llm: LLMInfo
 
 
@@ -66,7 +111,7 @@ class EntityInfo(BaseModel):
 
     id: int
     name: str
-    type: EntityType
+    type: str
     mentions: int
 
 
@@ -93,5 +138,5 @@ class EntityDetail(BaseModel):
 
     id: int
     name: str
-    type: EntityType
+    type: str
     mentions: list[PlaceInfo]

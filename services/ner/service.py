@@ -9,6 +9,7 @@ from prometheus_client import CollectorRegistry, Counter
 from services.llm.types import Answer, ChatRequest
 from services.ner import prompts
 from services.ner.grounding import Grounded, ground
+from services.ner.shape import Shape, answer_schema
 from services.ner.store import Graph, StoredDocument
 from services.web.asking import Wishes
 from services.web.provenance import producer
@@ -17,9 +18,20 @@ from services.web.sqlite import Clock, utc_now
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Ask:
+    """A text, and what to look for in it. Relations cost tokens, so they are looked for only where they are wanted."""
+
+    text: str
+    shape: Shape
+    relations: bool
+    max_tokens: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Extraction:
     """What a model found in a text, as far as the text bears it out."""
 
+    ask: Ask
     grounded: Grounded
     request: ChatRequest
     answer: Answer
@@ -52,27 +64,30 @@ class Ner:
         self._client = client
         self._now = now
         self._ungrounded = Counter(
-            "ner_ungrounded_total", "Entities that a model named and the text does not hold", registry=registry
+            "ner_ungrounded_total",
+            "Entities and relations that a model named and the text does not hold",
+            registry=registry,
         )
         self.graph = graph
 
-    async def extract(self, text: str, max_tokens: int, wishes: Wishes) -> Extraction:
-        """The grounded entities of `text`; nothing is stored. Raises `LLMError`."""
+    async def extract(self, ask: Ask, wishes: Wishes) -> Extraction:
+        """What the text bears out of the answer; nothing is stored. Raises `LLMError`."""
         request = wishes.chat(
             service=self._service,
             alias=self._alias,
-            messages=prompts.messages(text),
-            max_tokens=max_tokens,
-            schema=prompts.SCHEMA,
+            messages=prompts.messages(ask.shape, ask.text, relations=ask.relations),
+            max_tokens=ask.max_tokens,
+            schema=answer_schema(ask.shape, relations=ask.relations),
         )
         answer = await self._client.chat(request)
-        grounded = ground(text, answer.text)
-        self._ungrounded.inc(len(grounded.rejected))
-        return Extraction(grounded=grounded, request=request, answer=answer)
+        grounded = ground(ask.text, answer.text, ask.shape)
+        self._ungrounded.inc(grounded.ungrounded)
+        return Extraction(ask=ask, grounded=grounded, request=request, answer=answer)
 
-    async def read(self, text: str, max_tokens: int, wishes: Wishes) -> Read:
-        """`text` stored with its mentions; a known text is read anew, by whoever answers now. Raises `LLMError`."""
-        extraction = await self.extract(text, max_tokens, wishes)
-        made_by = producer(extraction.answer, extraction.request, prompt_version=prompts.PROMPT_VERSION, at=self._now())
-        document, is_new = await self.graph.put(text, extraction.grounded.mentions, made_by)
+    async def read(self, ask: Ask, wishes: Wishes) -> Read:
+        """The text stored with what was found; a known one is read anew, by whoever answers now. Raises `LLMError`."""
+        extraction = await self.extract(ask, wishes)
+        version = prompts.version(ask.shape, relations=ask.relations)
+        made_by = producer(extraction.answer, extraction.request, prompt_version=version, at=self._now())
+        document, is_new = await self.graph.put(ask.text, extraction.grounded.mentions, made_by)
         return Read(document=document, is_new=is_new, extraction=extraction)

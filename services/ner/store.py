@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from services.ner.grounding import Mention
-from services.ner.prompts import EntityType
 from services.web.provenance import Producer
 from services.web.room import Store
 from services.web.sqlite import Clock, Database, Migration, utc_now
@@ -32,7 +31,7 @@ class Entity:
 
     id: int
     name: str
-    type: EntityType
+    type: str
     mentions: int
 
 
@@ -58,7 +57,7 @@ class Graph(Store, Protocol):
     async def delete(self, document_id: str) -> bool:
         """Forget the document and its mentions; entities live on while another document names them."""
 
-    async def entities(self, q: str, type: EntityType | None, limit: int) -> list[Entity]:
+    async def entities(self, q: str, type: str | None, limit: int) -> list[Entity]:
         """Entities whose name holds `q`, the most mentioned first."""
 
     async def entity(self, entity_id: int) -> tuple[Entity, list[Place]] | None: ...
@@ -130,7 +129,7 @@ class SqliteGraph:
             await self._database.forget()
         return deleted
 
-    async def entities(self, q: str, type: EntityType | None, limit: int) -> list[Entity]:
+    async def entities(self, q: str, type: str | None, limit: int) -> list[Entity]:
         query = (
             f"{_ENTITY} WHERE instr(e.key, ?) > 0 AND e.type = coalesce(?, e.type) ORDER BY mentions DESC, e.id LIMIT ?"
         )
@@ -201,7 +200,7 @@ def _document(connection: sqlite3.Connection, document_id: str) -> tuple[StoredD
         return None
     document = StoredDocument(id=row["id"], text=row["text"], created_at=row["created_at"], producer=_producer(row))
     rows = connection.execute(_MENTIONS, (document_id,)).fetchall()
-    return document, [Mention(text=r["text"], type=EntityType(r["type"]), start=r["start"], end=r["end"]) for r in rows]
+    return document, [Mention(text=r["text"], type=r["type"], start=r["start"], end=r["end"]) for r in rows]
 
 
 def _entity_with_places(connection: sqlite3.Connection, entity_id: int) -> tuple[Entity, list[Place]] | None:
@@ -212,7 +211,7 @@ def _entity_with_places(connection: sqlite3.Connection, entity_id: int) -> tuple
 
 
 def _entity(row: sqlite3.Row) -> Entity:
-    return Entity(id=row["id"], name=row["name"], type=EntityType(row["type"]), mentions=row["mentions"])
+    return Entity(id=row["id"], name=row["name"], type=row["type"], mentions=row["mentions"])
 
 
 def _place(row: sqlite3.Row) -> Place:

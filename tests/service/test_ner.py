@@ -9,7 +9,8 @@ import pytest
 from services.llm.errors import ErrorType, PartialError
 from services.llm.types import Answer
 from services.ner.grounding import ground, occurrences
-from services.ner.prompts import PROMPT_VERSION, SCHEMA
+from services.ner.prompts import PROMPT_VERSION
+from services.ner.shape import DEFAULT, answer_schema
 from tests.service.scripted import Desk, answer
 
 TEXT = "Mara Quill met Tessel in Brenn. Tessel paid, said MARA QUILL."
@@ -80,8 +81,29 @@ class TestExtract:
         await ner.http.post("/v1/extract", json={"text": TEXT, "max_tokens": 64})
 
         [request] = ner.llm.requests
-        assert (request.schema, request.sampling.max_tokens) == (SCHEMA, 64)
+        assert (request.schema, request.sampling.max_tokens) == (answer_schema(DEFAULT, relations=False), 64)
         assert await entities(ner) == []
+
+    async def test_relations_come_when_they_are_asked_for(self, ner: Desk) -> None:
+        """With quote and place; a made-up one is listed with its reason and counted. Unasked, none are looked for."""
+        entities = [{"text": "Mara Quill", "type": "person"}, {"text": "Tessel", "type": "organisation"}]
+        met = {"quote": "Mara Quill met Tessel", "subject": "Mara Quill", "predicate": "met", "object": "Tessel"}
+        made_up = {**met, "quote": "Mara Quill loves Tessel"}
+        ner.llm.answers = [answer(json.dumps({"entities": entities, "relations": [met, made_up]})), named()]
+        body = (await ner.http.post("/v1/extract", json={"text": TEXT, "relations": True})).json()
+        plain = (await ner.http.post("/v1/extract", json={"text": TEXT})).json()
+
+        [fact] = body["relations"]
+        assert (fact["subject"]["text"], fact["predicate"], fact["object"]["type"]) == (
+            "Mara Quill",
+            "met",
+            "organisation",
+        )
+        assert TEXT[fact["start"] : fact["end"]] == fact["quote"]
+        assert [r["why"] for r in body["rejected_relations"]] == ["quote_not_in_text"]
+        assert "ner_ungrounded_total 1.0" in (await ner.http.get("/metrics")).text
+        assert (plain["relations"], plain["rejected_relations"]) == ([], [])
+        assert [r.sampling.max_tokens for r in ner.llm.requests] == [512, 128]
 
     async def test_a_cut_document_is_502(self, ner: Desk) -> None:
         """Half of a JSON document is no answer."""
@@ -163,7 +185,7 @@ class TestGraph:
             ("GET", "/v1/entities/x", 422),
             ("GET", "/v1/entities/0", 422),
             ("GET", f"/v1/entities/{2**70}", 422),
-            ("GET", "/v1/entities?type=god", 422),
+            ("GET", "/v1/entities?type=a%20god", 422),
             ("GET", "/v1/entities?limit=0", 422),
         ],
     )

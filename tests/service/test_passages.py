@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services import sample
-from services.ner.prompts import EntityType
+from services.ner.shape import EntityType
 from services.rag.chunking import TARGET_CHARS, Span, passages, supporting
 from services.rag.store import MIGRATIONS
 from services.web.words import match_expression

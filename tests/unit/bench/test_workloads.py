@@ -14,7 +14,7 @@ from services import sample, settings
 from services.migration import gates, quality, schedule, workload
 from services.migration.quality_names import QualityMetric
 from services.ner.grounding import ground
-from services.ner.prompts import MAX_ENTITIES, MAX_SURFACE_CHARS, EntityType
+from services.ner.shape import MAX_ENTITIES, MAX_SURFACE_CHARS, EntityType
 from services.notes.prompts import MAX_KNOWN, MAX_NEW
 from services.notes.tags import Tag, suggested
 from services.rag.chunking import passages

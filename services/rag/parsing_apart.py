@@ -1,0 +1,59 @@
+"""Reads one document in a process of its own, which may hang, die or eat its memory and takes nobody with it."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import json
+import os
+import signal
+import sys
+from typing import Any
+
+from services.rag.parsed import Limits, Page, Parsed, Refusal, Source
+
+COMMAND = (sys.executable, "-P", "-m", "services.rag.parsing_child")
+
+
+async def parse_apart(source: Source, limits: Limits) -> Parsed:
+    """The text of `source`. Raises `Refusal`, also for a document on which its parser hung or died."""
+    child = await asyncio.create_subprocess_exec(
+        *COMMAND,
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.DEVNULL,
+        env={"PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"},  # none of our own secrets
+    )
+    try:
+        async with asyncio.timeout(limits.wall_s):
+            said, _ = await child.communicate(_asked(source, limits))
+    except TimeoutError:
+        raise _too_slow(source) from None
+    finally:
+        if child.returncode is None:
+            child.kill()
+            await child.wait()
+    return _told(said, child.returncode, source)
+
+
+def _asked(source: Source, limits: Limits) -> bytes:
+    head = {"name": source.name, "media_type": source.media_type, "limits": dataclasses.asdict(limits)}
+    return json.dumps(head).encode() + b"\n" + source.data
+
+
+def _told(said: bytes, returncode: int | None, source: Source) -> Parsed:
+    if returncode in (-signal.SIGXCPU, -signal.SIGKILL):
+        raise _too_slow(source)
+    if returncode != 0:
+        detail = f"the reader died on {source.name!r} (exit {returncode}); save it anew, or send its text"
+        raise Refusal("parse-died", detail)
+    answer: dict[str, Any] = json.loads(said)
+    if "refused" in answer:
+        raise Refusal(**answer["refused"])
+    parsed = answer["parsed"]
+    pages = tuple(Page(**page) for page in parsed.pop("pages"))
+    return Parsed(pages=pages, **parsed)
+
+
+def _too_slow(source: Source) -> Refusal:
+    return Refusal("parse-too-slow", f"reading {source.name!r} took too long; split it or save it anew")

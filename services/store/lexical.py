@@ -1,0 +1,153 @@
+"""Search by words: FTS5 with Porter's stems on SQLite, tsvector on PostgreSQL, the same calls for both."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from sqlalchemy import Connection, Float, Integer, Subquery, Text, column, text
+
+from services.store.schema import is_sqlite
+from services.store.words import parts, terms
+
+COMMON_ROWS = 5000
+"""A term found in so many rows tells little and costs much: it is left out where the question has a rarer one."""
+
+SNIPPET_WORDS = 16
+INDEXED_CHARS = 200_000
+"""How much of a text PostgreSQL indexes; a tsvector may not be larger than 1 MiB."""
+
+
+class WordIndex:
+    """Texts in `columns` of the rows that a table numbers, to be found by word. `weights` has one number a column.
+
+    A word in the title says more about what a passage is about than one in its text: give it more weight.
+    """
+
+    def __init__(self, name: str, columns: Sequence[str], weights: Sequence[float]) -> None:
+        self._name = name
+        self._columns = tuple(columns)
+        self._weights = tuple(weights)
+
+    def create(self, c: Connection) -> None:
+        """Make the index where it is missing."""
+        columns = ", ".join(self._columns)
+        if is_sqlite(c):
+            c.execute(
+                text(
+                    f"CREATE VIRTUAL TABLE IF NOT EXISTS {self._name} "
+                    f"USING fts5 ({columns}, tokenize = 'porter unicode61')"
+                )
+            )
+            return
+        kept = ", ".join(f"{name} TEXT NOT NULL" for name in self._columns)
+        c.execute(
+            text(f"CREATE TABLE IF NOT EXISTS {self._name} (key INTEGER PRIMARY KEY, {kept}, words TSVECTOR NOT NULL)")
+        )
+        c.execute(text(f"CREATE INDEX IF NOT EXISTS {self._name}_words ON {self._name} USING gin (words)"))
+
+    def put(self, c: Connection, rows: Iterable[tuple[int, Sequence[str]]]) -> None:
+        """The texts of rows, by number, in the order of the columns; older texts of the same rows are forgotten."""
+        kept: list[dict[str, Any]] = [
+            {"key": key, **dict(zip(self._columns, texts, strict=True))} for key, texts in rows
+        ]
+        if not kept:
+            return
+        self.drop(c, [row["key"] for row in kept])
+        names, marks = ", ".join(self._columns), ", ".join(f":{name}" for name in self._columns)
+        if is_sqlite(c):
+            c.execute(text(f"INSERT INTO {self._name} (rowid, {names}) VALUES (:key, {marks})"), kept)
+            return
+        words = " || ".join(
+            f"setweight(to_tsvector('english', :{name}_parts), '{label}')"
+            for name, label in zip(self._columns, "ABCD", strict=False)
+        )
+        parted = [
+            {**row, **{f"{n}_parts": " ".join(parts(row[n][:INDEXED_CHARS])) for n in self._columns}} for row in kept
+        ]
+        c.execute(text(f"INSERT INTO {self._name} (key, {names}, words) VALUES (:key, {marks}, {words})"), parted)
+
+    def drop(self, c: Connection, keys: Iterable[int]) -> None:
+        """Forget the texts of these rows."""
+        key = "rowid" if is_sqlite(c) else "key"
+        gone = [{"key": k} for k in keys]
+        if gone:
+            c.execute(text(f"DELETE FROM {self._name} WHERE {key} = :key"), gone)
+
+    def scrub(self, c: Connection) -> None:
+        """Let no word stay behind that only dropped rows held; after deleting, and costly on a large index."""
+        if is_sqlite(c):
+            c.execute(text(f"INSERT INTO {self._name} ({self._name}) VALUES ('optimize')"))
+
+    def matches(self, c: Connection, words: str, *, snippet: str | None = None) -> Subquery | None:
+        """Rows with any of `words`: `key`, `score` (higher is better), and `snippet` of that column where asked for.
+
+        To be joined with the caller's own tables, which say whose rows they are. None: there is no word to look for.
+        """
+        wanted = terms(words)
+        if not any(parts(term) for term in wanted):
+            return None
+        counted = [(term, self._count(c, term)) for term in wanted]
+        rare = [(term, n) for term, n in counted if n < COMMON_ROWS] or counted
+        return self._in_sqlite(rare, snippet) if is_sqlite(c) else self._in_postgres(c, rare, snippet)
+
+    def _count(self, c: Connection, term: str) -> int:
+        """In how many rows `term` is, as far as `COMMON_ROWS`."""
+        found = f"{self._name} MATCH :term" if is_sqlite(c) else "words @@ to_tsquery('english', :term)"
+        query = f"SELECT count(*) FROM (SELECT 1 FROM {self._name} WHERE {found} LIMIT {COMMON_ROWS}) AS found"
+        return int(c.execute(text(query), {"term": _fts(term) if is_sqlite(c) else _tsquery(term)}).scalar_one())
+
+    def _in_sqlite(self, wanted: Sequence[tuple[str, int]], snippet: str | None) -> Subquery:
+        weights = ", ".join(map(str, self._weights))
+        shown = ""
+        if snippet is not None:
+            shown = f", snippet({self._name}, {self._columns.index(snippet)}, '', '', '…', {SNIPPET_WORDS}) AS snippet"
+        query = (
+            f"SELECT rowid AS key, -bm25({self._name}, {weights}) AS score{shown} "
+            f"FROM {self._name} WHERE {self._name} MATCH :words"
+        )
+        return _found(query, {"words": " OR ".join(_fts(term) for term, _ in wanted)}, snippet)
+
+    def _in_postgres(self, c: Connection, wanted: Sequence[tuple[str, int]], snippet: str | None) -> Subquery:
+        """PostgreSQL's rank knows nothing of how rare a word is: each term's rank is weighted by that here."""
+        rows = self._rows(c)
+        ranks, given = [], {"weights": self._scaled(), "words": " | ".join(_tsquery(term) for term, _ in wanted)}
+        for n, (term, count) in enumerate(wanted):
+            given[f"term{n}"] = _tsquery(term)
+            rank = f"ts_rank(CAST(:weights AS real[]), words, to_tsquery('english', :term{n}), 1)"
+            ranks.append(f"{math.log(1 + rows / (count + 0.5)):.6f} * {rank}")
+        shown = ""
+        if snippet is not None:
+            options = f'StartSel="", StopSel="", MaxWords={SNIPPET_WORDS}, MinWords={SNIPPET_WORDS // 2}'
+            shown = f", ts_headline('english', {snippet}, to_tsquery('english', :words), '{options}') AS snippet"
+        where = "words @@ to_tsquery('english', :words)"
+        query = f"SELECT key, {' + '.join(ranks)} AS score{shown} FROM {self._name} WHERE {where}"
+        return _found(query, given, snippet)
+
+    def _rows(self, c: Connection) -> int:
+        """How many rows there are: counted where they are few, else as PostgreSQL estimates."""
+        few = f"SELECT count(*) FROM (SELECT 1 FROM {self._name} LIMIT {COMMON_ROWS}) AS few"
+        many = "SELECT CAST(reltuples AS bigint) FROM pg_class WHERE oid = CAST(:name AS regclass)"
+        counted = c.execute(text(few)).scalar_one()
+        return max(int(counted), int(c.execute(text(many), {"name": self._name}).scalar_one()))
+
+    def _scaled(self) -> str:
+        """The weights as PostgreSQL wants them: of its labels D to A, at most 1."""
+        four = [weight / max(self._weights) for weight in self._weights] + [0.0] * (4 - len(self._weights))
+        return "{" + ", ".join(map(str, reversed(four))) + "}"
+
+
+def _found(query: str, given: dict[str, str], snippet: str | None) -> Subquery:
+    shown = [] if snippet is None else [column("snippet", Text)]
+    return text(query).bindparams(**given).columns(column("key", Integer), column("score", Float), *shown).subquery()
+
+
+def _fts(term: str) -> str:
+    """The term as FTS5 reads it: quoted, so that it is no syntax."""
+    return f'"{term}"'
+
+
+def _tsquery(term: str) -> str:
+    """The same for PostgreSQL: its parts, one after the other."""
+    return "(" + " <-> ".join(f"'{part}'" for part in parts(term)) + ")"
