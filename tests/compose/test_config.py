@@ -50,12 +50,13 @@ def services(config: Model) -> dict[str, Model]:
 
 
 @pytest.mark.parametrize("file", [BEFORE, AFTER])
-@pytest.mark.parametrize("profile", ["", "cli", "observability", "gpu-metrics"])
+@pytest.mark.parametrize("profile", ["", "cli", "observability", "gpu-metrics", "postgres"])
 def test_every_file_and_profile_is_a_stack(file: str, profile: str, compose_command: None, tmp_path: Path) -> None:
     """Each works alone with `-f`, and what a profile adds is there and nowhere else."""
     compose = Compose(file=file, project="cutover", env_file=tmp_path / ".env")
     compose.set()
-    added = {"cli": {"cutover"}, "observability": {"grafana"}, "gpu-metrics": {"dcgm"} if file == AFTER else set()}
+    added = {"cli": {"cutover"}, "observability": {"grafana"}, "postgres": {"postgres"}}
+    added["gpu-metrics"] = {"dcgm"} if file == AFTER else set()
     core = {"rag", "notes", "ner", "ollama", "ollama-models", "monitor", "prometheus", "alertmanager"}
 
     found = set(services(compose.config(*([profile] if profile else []))))
@@ -110,7 +111,8 @@ def test_they_start_again_and_the_services_wait_for_ollama_only(everything: Mode
     for name, service in services(everything).items():
         assert service["restart"] == once.get(name, "unless-stopped"), name
         assert "vllm" not in service.get("depends_on", {}), name
-    assert services(everything)["rag"]["depends_on"].keys() == {"ollama-models"}
+    assert services(everything)["rag"]["depends_on"].keys() == {"ollama-models", "postgres"}
+    assert services(everything)["rag"]["depends_on"]["postgres"]["required"] is False
     assert services(everything)["vllm"]["depends_on"].keys() == {"ollama-models"}
 
 
@@ -123,8 +125,9 @@ def test_secrets_are_files_without_a_default(everything: Model, tmp_path: Path) 
         "hf_token",
         "remote_vllm_api_key",
         "anthropic_api_key",
+        "store_url",
     }
-    kept = {files[n].parent for n in ("admin_token", "vllm_api_key", "grafana_password")}
+    kept = {files[n].parent for n in ("admin_token", "vllm_api_key", "grafana_password", "postgres_password")}
     assert kept == {REPO / ".cutover/secrets"}
 
 
