@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from services import embedding
 from services.addresses import base, is_open
 from services.secret_files import secret
 from services.telemetry import Telemetry, parse
@@ -106,6 +107,7 @@ class Settings:
     may_record: Mapping[str, bool]
     admin_token: Secret | None
     telemetry: Telemetry
+    embedding: embedding.Embedding
     monitor_port: int
     metrics_dir: Path | None
 
@@ -160,6 +162,7 @@ class _Reader:
             may_record={s: self._may_record(s) for s in SERVICES},
             admin_token=self._secret("ADMIN_TOKEN"),
             telemetry=parse(self._values, self._problems),
+            embedding=embedding.parse(self._values, self._problems),
             monitor_port=monitor_port,
             metrics_dir=self._metrics_dir(),
         )

@@ -90,6 +90,17 @@ VARIABLES: tuple[Variable, ...] = (
     Variable(name="RAG_LLM_MODEL", default="", meaning="the same for RAG alone"),
     Variable(name="NOTES_LLM_MODEL", default="", meaning="the same for Notes alone"),
     Variable(name="NER_LLM_MODEL", default="", meaning="the same for NER alone"),
+    Variable(
+        name="EMBED_MODEL",
+        default="",
+        meaning="embedding model alias (minilm) for search by meaning; empty: search by words only (docs/RETRIEVAL.md)",
+    ),
+    Variable(
+        name="EMBED_PROVIDERS",
+        default="in_process",
+        meaning="who embeds, in order: in_process, vllm (EMBED_VLLM_URL), ollama; all must make vectors of one space",
+    ),
+    Variable(name="EMBED_VLLM_URL", default="", meaning="a vLLM that was started with --runner pooling"),
     Variable(name="LLM_DEADLINE_S", default="120", meaning="seconds a request may take, all attempts together"),
     Variable(name="LLM_CONNECT_S", default="1", meaning="seconds to connect to an engine"),
     Variable(name="LLM_FIRST_TOKEN_S", default="45", meaning="seconds an attempt may take to its first content token"),
