@@ -191,6 +191,14 @@ VARIABLES: tuple[Variable, ...] = (
     ),
     Variable(name="ADMIN_TOKEN_FILE", default="", meaning="file that holds ADMIN_TOKEN; compose gives one"),
     Variable(
+        name="CUTOVER_API_KEYS_FILE",
+        default="",
+        meaning="API keys that the services take, by `cutover keys` (docs/API.md); once it is there, every /v1 request "
+        "needs one; default $CUTOVER_STATE_DIR/api-keys.json",
+    ),
+    Variable(name="CUTOVER_API_KEY", default="", meaning="API key that `cutover` itself and the load tests send"),
+    Variable(name="CUTOVER_API_KEY_FILE", default="", meaning="file that holds CUTOVER_API_KEY"),
+    Variable(
         name="CUTOVER_SECRETS",
         default="./.cutover/secrets",
         meaning="compose: folder with the files admin_token, vllm_api_key and, for Grafana, grafana_password",

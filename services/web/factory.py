@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
-from fastapi import APIRouter, FastAPI
+from fastapi import APIRouter, Depends, FastAPI
+from fastapi.security import HTTPBearer
 
 from services.web import health, problems
+from services.web.access import Access
 from services.web.body_limit import BodyLimit
 from services.web.recording import Recording
 from services.web.request_id import RequestId
@@ -23,10 +25,12 @@ def application(room: Room, *, title: str, routers: tuple[APIRouter, ...]) -> Fa
     app.state.room = room
     app.add_middleware(Recording, recorder=room.recorder)
     app.add_middleware(BodyLimit)
-    app.add_middleware(RequestId)  # added last, so outermost: the 413 of the other has its id
+    app.add_middleware(Access, service=room.service, keys=room.keys)
+    app.add_middleware(RequestId)  # added last, so outermost: the 413 of the others has its id
     problems.install(app)
-    for router in (health.router(), *routers):
-        app.include_router(router)
+    app.include_router(health.router())
+    for router in routers:
+        app.include_router(router, dependencies=[Depends(HTTPBearer(auto_error=False))])  # says so in the documentation
     return app
 
 

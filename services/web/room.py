@@ -14,6 +14,7 @@ from prometheus_client import CollectorRegistry
 from services.llm.types import Answer, ChatRequest, StreamEvent
 from services.recording.recorder import Recorder
 from services.settings import Limits, Secret
+from services.web.key_file import KeyFile
 
 
 class Client(Protocol):
@@ -48,6 +49,7 @@ class Room:
     admin_token: Secret | None
     use_cases: Any
     recorder: Recorder
+    keys: KeyFile
     registry: CollectorRegistry = field(default_factory=CollectorRegistry)
     metrics_dir: Path | None = None
 
