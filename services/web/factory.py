@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 
 from fastapi import APIRouter, Depends, FastAPI
@@ -19,12 +19,14 @@ from services.web.workers import counted_in
 VERSION = "0.1.0"
 
 
-def application(room: Room, *, title: str, routers: tuple[APIRouter, ...]) -> FastAPI:
+def application(
+    room: Room, *, title: str, routers: tuple[APIRouter, ...], larger_bodies: Mapping[str, int] | None = None
+) -> FastAPI:
     """The app of `room`. The store opens before the client and closes after it, when no request is left."""
     app = FastAPI(title=title, version=VERSION, lifespan=_lifespan, responses=problems.RESPONSES)
     app.state.room = room
     app.add_middleware(Recording, recorder=room.recorder)
-    app.add_middleware(BodyLimit)
+    app.add_middleware(BodyLimit, larger=larger_bodies)
     app.add_middleware(Access, service=room.service, keys=room.keys)
     app.add_middleware(RequestId)  # added last, so outermost: the 413 of the others has its id
     problems.install(app)
