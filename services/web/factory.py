@@ -44,4 +44,6 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         await opened.enter_async_context(room.store)
         await opened.enter_async_context(room.client)
         await opened.enter_async_context(room.recorder)
+        for work in room.beside:
+            await opened.enter_async_context(work)
         yield

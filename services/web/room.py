@@ -39,7 +39,8 @@ class Store(AbstractAsyncContextManager[object], Protocol):
 class Room:
     """One service's process. `use_cases` is the service's own object, typed again by its `api.py`.
 
-    `metrics_dir` is where several workers count together; None for a worker that is alone.
+    `metrics_dir` is where several workers count together; None for a worker that is alone. `beside` is what runs
+    beside the requests, jobs for example: opened after the client and closed before it.
     """
 
     service: str
@@ -52,6 +53,7 @@ class Room:
     keys: KeyFile
     registry: CollectorRegistry = field(default_factory=CollectorRegistry)
     metrics_dir: Path | None = None
+    beside: tuple[AbstractAsyncContextManager[object], ...] = ()
 
 
 def room(request: Request) -> Room:
