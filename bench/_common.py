@@ -167,6 +167,14 @@ def admin_token() -> str:
 
 
 @functools.cache
+def key_headers() -> dict[str, str]:
+    """What every request carries where the services have API keys (docs/API.md); the admin token then moves aside."""
+    key, file = os.environ.get("CUTOVER_API_KEY"), os.environ.get("CUTOVER_API_KEY_FILE")
+    key = key or (Path(file).read_text().strip() if file else "")
+    return {"Authorization": f"Bearer {key}"} if key else {}
+
+
+@functools.cache
 def recipe(service: str) -> dict[str, Any]:
     """What the service is asked; `cutover gate` asks the same."""
     return tomllib.loads(Path(__file__).with_name("workloads").joinpath(f"{service}.toml").read_text())

@@ -146,6 +146,6 @@ def _problem(end: Event, *, has_token: bool) -> str | None:
         return f"error event: {end.data.get('title', 'untitled')}"
     if end.data.get("outcome") == "partial":
         return "done, but the answer is partial"
-    if end.data.get("answerable") is False:
+    if end.data.get("answerable") is False and end.data.get("llm") is None:  # nobody was asked
         return "no passage found: are the sample documents loaded?"
     return None if has_token else "done without a token"

@@ -13,7 +13,7 @@ import _arrivals
 import _records
 import _sse
 import _turns
-from _common import DESK, KEEPER, TALLY, admin_token, plan_of, recipe
+from _common import DESK, KEEPER, TALLY, admin_token, key_headers, plan_of, recipe
 from _conductor import LOG
 from locust import FastHttpUser, task
 from locust.contrib.fasthttp import FAILURE_EXCEPTIONS
@@ -105,8 +105,8 @@ class ServiceUser(FastHttpUser):
     def _headers(self, arm: str) -> dict[str, str]:
         headers = {"Accept": "text/event-stream", "Accept-Encoding": "identity"} if self._recipe["stream"] else {}
         if arm:
-            headers |= {"X-LLM-First": arm, "Authorization": f"Bearer {admin_token()}"}
-        return headers
+            headers |= {"X-LLM-First": arm, "X-Admin-Token": admin_token()}
+        return headers | key_headers()
 
     def _asked(
         self, item: Mapping[str, Any], nonce: str, arm: str, *, due_s: float | None = None, **place: Any

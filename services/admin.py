@@ -25,7 +25,12 @@ def only_operators(request: Request) -> None:
         raise Problem(404, "not-found", "no such path")
     if not holds_token(request, token):
         headers = {"WWW-Authenticate": "Bearer"}
-        raise Problem(401, "token-refused", "needs `Authorization: Bearer` with the ADMIN_TOKEN", headers=headers)
+        raise Problem(
+            401,
+            "token-refused",
+            "needs `Authorization: Bearer` or `X-Admin-Token` with the ADMIN_TOKEN",
+            headers=headers,
+        )
 
 
 async def status(request: Request) -> dict[str, Any]:

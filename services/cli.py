@@ -18,6 +18,7 @@ from services import (
     cli_containers,
     cli_doctor,
     cli_faults,
+    cli_keys,
     cli_live,
     cli_overhead,
     cli_plan,
@@ -36,6 +37,7 @@ from services.migration.verdict import VerdictError
 from services.settings import SERVICES, SettingsError, load
 from services.stack.compose import NoEngine
 from services.stack.local import StackError
+from services.web.keys import KeysError
 
 EXIT_CODES = """exit codes: 0 done or pass, 1 fail, 2 inconclusive or invalid or nothing decided, 64 usage, \
 69 an engine or service cannot be reached, 130 interrupted"""
@@ -52,6 +54,7 @@ VERBS: Mapping[str, Callable[[commands.Call], commands.Result]] = {
     "plan": cli_plan.plan,
     "doctor": cli_doctor.examine,
     "record": cli_record.record,
+    "keys": cli_keys.keys,
     "gate": cli_calibrate.gate,
     "bench": cli_bench.bench,
     "migrate": commands.migrate,
@@ -63,6 +66,14 @@ VERBS: Mapping[str, Callable[[commands.Call], commands.Result]] = {
     "faults": cli_faults.faults,
     "overhead": cli_overhead.overhead,
 }
+
+LACKS: Mapping[str, Callable[[argparse.Namespace], str | None]] = {
+    "gate": cli_calibrate.missing,
+    "bench": cli_bench.missing,
+    "report": cli_live.missing,
+    "keys": cli_keys.missing,
+}
+"""What a verb's arguments still lack, where argparse itself cannot tell."""
 
 
 class Parser(argparse.ArgumentParser):
@@ -112,6 +123,7 @@ def _stack(verb: Verb) -> None:
         "--watch", nargs="?", type=_seconds, const=2.0, metavar="SECONDS", help="look again and again, each 2 s or so"
     )
     verb("sample", "give RAG the sample documents, which the shipped questions are about")
+    cli_keys.options(verb("keys", "API keys of the services: add one, list them, revoke one"))
     cli_plan_models.options(verb("models", "the registry: list it, see what fits a card, check it, add to it"))
     cli_plan.options(verb("plan", "whether a model fits a card beside Ollama, how many requests, which arguments"))
     cli_revive.options(verb("revive", "restart a vLLM container that is up but no longer generates, if it is right to"))
@@ -175,7 +187,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     """The arguments, complete; else the process exits with 64."""
     top = parser()
     arguments = top.parse_args(argv)
-    lacks = {"gate": cli_calibrate.missing, "bench": cli_bench.missing, "report": cli_live.missing}.get(arguments.verb)
+    lacks = LACKS.get(arguments.verb)
     lacking = lacks(arguments) if lacks else None
     if lacking:
         top.error(lacking)
@@ -198,7 +210,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _complain([f"{exc}; see `cutover {arguments.verb} --help`"], USAGE)
     except NoEngine as exc:
         return _complain([str(exc)], UNREACHABLE)
-    except (StackError, RegistryError, VerdictError) as exc:
+    except (StackError, RegistryError, VerdictError, KeysError) as exc:
         return _complain([str(exc)], 1)
     except MigrationError as exc:
         return _complain([str(exc)], exc.exit_code)

@@ -1,4 +1,4 @@
-"""`cutover models`: lists the registry and what fits a card, checks it, and adds to a registry of one's own."""
+"""`cutover models`: lists the registry and what fits a card, checks it, adds to one's own, fetches an embedder."""
 
 from __future__ import annotations
 
@@ -13,12 +13,13 @@ from rich.text import Text
 
 from services import cli_plan
 from services.cli_commands import Call, Result
-from services.llm.registry import REGISTRY_FILE, Model, models, read
+from services.llm.registry import REGISTRY_FILE, Model, model, models, read
 from services.llm.registry_check import Remark, remarks
 from services.llm.registry_gpus import Gpu
 from services.llm.registry_own import add
 from services.llm.registry_weights import PRECISIONS
 from services.llm.sizing import Plan, plan
+from services.stack import embedder, local
 
 
 def options(verb: argparse.ArgumentParser) -> None:
@@ -29,16 +30,19 @@ def options(verb: argparse.ArgumentParser) -> None:
     one.add_argument(
         "--check", nargs="?", const="", metavar="FILE", help="say what is wrong with the registry, or with a file"
     )
+    one.add_argument("--fetch", metavar="ALIAS", help="bring the files of a model that embeds in process")
     one.add_argument("--add", metavar="FILE", help="add the entries of a file to your own registry, CUTOVER_MODELS")
 
 
 def listed(call: Call) -> Result:
-    """List, check or add, as asked. Exit 1 where a check finds an error."""
+    """List, check, add or fetch, as asked. Exit 1 where a check finds an error."""
     asked = call.arguments
     if asked.check is not None:
         return _checked(call, Path(asked.check) if asked.check else None)
     if asked.add is not None:
         return _added(call, Path(asked.add))
+    if asked.fetch is not None:
+        return _fetched(call, asked.fetch)
     gpu = cli_plan.card(asked.gpu) if asked.gpu else None
     table = Table(header_style="bold", box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     table.add_column("alias", no_wrap=True)
@@ -124,3 +128,9 @@ def _added(call: Call, source: Path) -> Result:
         Text(f"{alias} is in {own}" + ("; it replaces the shipped entry" if alias in shipped else "")) for alias in new
     ]
     return Result(document={"added": list(new), "file": str(own)}, shown=lines)
+
+
+def _fetched(call: Call, alias: str) -> Result:
+    with local.work(call.settings, call.display, call.env) as job:
+        folder = embedder.fetched(job, model(alias, call.settings.models_file))
+    return Result(document={"alias": alias, "folder": str(folder)}, shown=[Text(f"{alias} is in {folder}")])

@@ -56,7 +56,7 @@ def _ask_each(call: Call) -> None:
         "rag": ("/v1/ask", {"question": question}),
         "ner": ("/v1/extract", {"text": "Ingrid Solheim works for Haldorsen in Bergen."}),
     }
-    with httpx2.Client(timeout=FIRST_LIMIT_S, trust_env=False) as http:
+    with httpx2.Client(timeout=FIRST_LIMIT_S, trust_env=False, headers=call.settings.api_keys.headers()) as http:
         for service in ORDER:
             path, body = asked[service]
             step = f"ask {service}"

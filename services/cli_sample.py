@@ -24,7 +24,7 @@ def load(call: Call) -> int:
     call.display.begin(step)
     documents = corpus.documents()
     url = f"{call.settings.service_url('rag')}/v1/documents"
-    with httpx2.Client(timeout=LIMIT_S, trust_env=False) as http:
+    with httpx2.Client(timeout=LIMIT_S, trust_env=False, headers=call.settings.api_keys.headers()) as http:
         for document in documents:
             try:
                 answer = http.post(url, json={"title": document.title, "text": document.text})

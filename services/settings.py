@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from services import api_keys, embedding
 from services.addresses import base, is_open
 from services.secret_files import secret
 from services.telemetry import Telemetry, parse
@@ -15,7 +16,6 @@ from services.variables import Variable as Variable
 
 SERVICES = ("rag", "notes", "ner")
 """The services that Cutover moves, in the order of their ports. `SettingsError` names them for an unknown one."""
-
 
 _RECORD = ("", "asked", "never")
 
@@ -105,7 +105,9 @@ class Settings:
     last_resorts: LastResorts
     may_record: Mapping[str, bool]
     admin_token: Secret | None
+    api_keys: api_keys.ApiKeys
     telemetry: Telemetry
+    embedding: embedding.Embedding
     monitor_port: int
     metrics_dir: Path | None
 
@@ -159,7 +161,9 @@ class _Reader:
             last_resorts=self._last_resorts(),
             may_record={s: self._may_record(s) for s in SERVICES},
             admin_token=self._secret("ADMIN_TOKEN"),
+            api_keys=api_keys.parse(self._values, self._folder("CUTOVER_STATE_DIR", home / "state"), self._problems),
             telemetry=parse(self._values, self._problems),
+            embedding=embedding.parse(self._values, self._problems),
             monitor_port=monitor_port,
             metrics_dir=self._metrics_dir(),
         )

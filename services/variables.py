@@ -90,6 +90,17 @@ VARIABLES: tuple[Variable, ...] = (
     Variable(name="RAG_LLM_MODEL", default="", meaning="the same for RAG alone"),
     Variable(name="NOTES_LLM_MODEL", default="", meaning="the same for Notes alone"),
     Variable(name="NER_LLM_MODEL", default="", meaning="the same for NER alone"),
+    Variable(
+        name="EMBED_MODEL",
+        default="",
+        meaning="embedding model alias (minilm) for search by meaning; empty: search by words only (docs/RETRIEVAL.md)",
+    ),
+    Variable(
+        name="EMBED_PROVIDERS",
+        default="in_process",
+        meaning="who embeds, in order: in_process, vllm (EMBED_VLLM_URL), ollama; all must make vectors of one space",
+    ),
+    Variable(name="EMBED_VLLM_URL", default="", meaning="a vLLM that was started with --runner pooling"),
     Variable(name="LLM_DEADLINE_S", default="120", meaning="seconds a request may take, all attempts together"),
     Variable(name="LLM_CONNECT_S", default="1", meaning="seconds to connect to an engine"),
     Variable(name="LLM_FIRST_TOKEN_S", default="45", meaning="seconds an attempt may take to its first content token"),
@@ -179,6 +190,14 @@ VARIABLES: tuple[Variable, ...] = (
         meaning="bearer token of /api/admin and of per-request pins; empty: both are off (`cutover up` makes one)",
     ),
     Variable(name="ADMIN_TOKEN_FILE", default="", meaning="file that holds ADMIN_TOKEN; compose gives one"),
+    Variable(
+        name="CUTOVER_API_KEYS_FILE",
+        default="",
+        meaning="API keys that the services take, by `cutover keys` (docs/API.md); once it is there, every /v1 request "
+        "needs one; default $CUTOVER_STATE_DIR/api-keys.json",
+    ),
+    Variable(name="CUTOVER_API_KEY", default="", meaning="API key that `cutover` itself and the load tests send"),
+    Variable(name="CUTOVER_API_KEY_FILE", default="", meaning="file that holds CUTOVER_API_KEY"),
     Variable(
         name="CUTOVER_SECRETS",
         default="./.cutover/secrets",

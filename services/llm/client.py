@@ -15,7 +15,7 @@ from dataclasses import replace
 from typing import Any
 
 from services.llm.chain import Chain
-from services.llm.embedding import Embedding
+from services.llm.embedding import Cut, Embedding
 from services.llm.errors import ConfigError
 from services.llm.extract import Extracted, T, asking_for, extracted, validator
 from services.llm.hooks import Hook, Words
@@ -48,6 +48,7 @@ class LLMClient:
         limits: Limits,
         last_resort: tuple[str, ...] = (),
         spaces: Mapping[str, EmbeddingSpace] | None = None,
+        cuts: Mapping[str, Cut] | None = None,
         hooks: Sequence[Hook] = (),
         sampling: Sampling | None = None,
         keeps_words: bool = False,
@@ -61,6 +62,7 @@ class LLMClient:
         self._limits = limits
         self._last_resort = last_resort
         self._spaces = spaces or {}
+        self._cuts = cuts or {}
         self._hooks = hooks
         self._sampling = sampling
         self._keeps_words = keeps_words
@@ -103,7 +105,8 @@ class LLMClient:
         run = self._begin(request, stream=False)
         try:
             chain = self._chain(request.alias)
-            embedding = Embedding(run, request, chain, self._spaces.get(request.alias))
+            space, cut = self._spaces.get(request.alias), self._cuts.get(request.alias)
+            embedding = Embedding(run, request, chain, space, cut=cut)
             embeddings = await embedding.vectors()
         except BaseException as exc:
             self._tell(run, error=exc)

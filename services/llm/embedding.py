@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import replace
 
 from services.llm.chain import Chain
@@ -13,12 +14,18 @@ from services.llm.patience import size_of_texts
 from services.llm.run import Run
 from services.llm.spaces import Embeddings, EmbeddingSpace, EmbedRequest, Vectors, check_request, check_vectors
 
+Cut = Callable[[str], str]
+"""Brings a text to the window of an alias's model."""
+
 
 class Embedding:
     """One request's way to its vectors. Every link of `chain` serves the alias's one space, or does not embed."""
 
-    def __init__(self, run: Run, request: EmbedRequest, chain: Chain, space: EmbeddingSpace | None) -> None:
+    def __init__(
+        self, run: Run, request: EmbedRequest, chain: Chain, space: EmbeddingSpace | None, *, cut: Cut | None = None
+    ) -> None:
         self._run = run
+        self._cut = cut
         self._request = replace(request, request_id=run.request_id)
         self._chain = chain
         self._space = space
@@ -29,6 +36,8 @@ class Embedding:
         if self._space is None:
             raise ConfigError(f"the alias {request.alias!r} embeds into no space; name one that does in models.toml")
         check_request(request, self._space)
+        if self._space.prefix or self._cut:
+            self._request = await asyncio.to_thread(_prepared, self._request, self._space.prefix, self._cut)
         able = [link for link in self._chain.links.values() if self._is_able(link)]
         run.route = replace(run.route, chain=tuple(link.name for link in able))
         for link, followed in self._chain.usable(run, able):
@@ -65,3 +74,9 @@ class Embedding:
             link.patience.took(size, seconds)
             slot.answered(("vectors", size), seconds)
         return vectors if current.error is None else None
+
+
+def _prepared(request: EmbedRequest, prefix: str, cut: Cut | None) -> EmbedRequest:
+    """Every text behind its prefix and within the window, so that all providers see the same ones."""
+    texts = (f"{prefix}{text}" for text in request.texts)
+    return replace(request, texts=tuple(cut(text) if cut else text for text in texts))

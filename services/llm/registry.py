@@ -39,10 +39,14 @@ class Source:
     hugging_face: str
     license: str
 
+    def folder(self, engines_dir: Path, alias: str) -> Path:
+        """Where the files lie: by package and version, so that a newer package never mixes with older weights."""
+        return engines_dir / "models" / alias / self.package.replace("==", "-")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Model:
-    """One entry. `context` in tokens; `names` maps an engine (`vllm`, `ollama`, `anthropic`) to its name for the model.
+    """One entry. `context` in tokens; `names` maps each of `ENGINES` that has the model to its name for it.
 
     `stop` are the stop strings of the model's Modelfile, which only Ollama knows by itself. `space` is what the model
     embeds into; one that has none cannot embed. `serving` is what vLLM needs to be planned with, where it is known.
@@ -68,7 +72,7 @@ class Model:
         return tuple(engine for engine in engines if engine not in self.names)
 
 
-ENGINES = ("vllm", "ollama", "anthropic")
+ENGINES = ("vllm", "ollama", "anthropic", "in_process")
 
 
 def models(own: Path | None = None) -> Mapping[str, Model]:

@@ -16,18 +16,25 @@ NORM_TOLERANCE = 1e-3
 class EmbeddingSpace:
     """What makes two vectors comparable. `revision` names the exact weights; `dimension` counts components.
 
-    `normalised` says that every vector has length 1, within `NORM_TOLERANCE`.
+    `normalised` says that every vector has length 1, within `NORM_TOLERANCE`. `pooling` is how the tokens' vectors
+    become one; `prefix` goes before every text; `tokens` is where texts are cut, special tokens included, on our side
+    and before any provider: one engine refuses a longer text and the other cuts it elsewhere, in silence.
     """
 
     model: str
     revision: str
     dimension: int
     normalised: bool
+    pooling: str = ""
+    prefix: str = ""
+    tokens: int = 0
 
     @property
     def name(self) -> str:
         """One string that an index can store and compare, for example `m@r:576:unit`."""
-        return f"{self.model}@{self.revision}:{self.dimension}:{'unit' if self.normalised else 'raw'}"
+        rest = [part for part in (self.pooling, repr(self.prefix) if self.prefix else "", self.tokens) if part]
+        kind = "unit" if self.normalised else "raw"
+        return ":".join(map(str, (f"{self.model}@{self.revision}", self.dimension, kind, *rest)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

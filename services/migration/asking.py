@@ -10,6 +10,7 @@ from typing import Any
 
 import httpx2
 
+from services.api_keys import ApiKeys
 from services.migration.errors import EngineUnreachable, GateError
 from services.migration.records import Side
 from services.migration.workload import Workload
@@ -61,17 +62,18 @@ class Asker:
     client: httpx2.AsyncClient
     url: str
     workload: Workload
+    keys: ApiKeys
     token: str
     limit_s: float
     clock: Callable[[], float]
 
     async def ask(self, item: str, side: Side, nonce: str) -> Reply:
         """One request of an item, with the side asked first. Raises `NotReached` where the service is down."""
-        return await self._asked(item, nonce, {"X-LLM-First": side.provider, "Authorization": f"Bearer {self.token}"})
+        return await self._asked(item, nonce, {"X-LLM-First": side.provider, **self.keys.headers(self.token)})
 
     async def ask_as(self, item: str, key: str, nonce: str) -> Reply:
         """One request like a user's, routed by the rollout file; `key` decides its arm. Raises `NotReached`."""
-        return await self._asked(item, nonce, {"X-Sticky-Key": key})
+        return await self._asked(item, nonce, {"X-Sticky-Key": key, **self.keys.headers()})
 
     async def _asked(self, item: str, nonce: str, headers: Mapping[str, str]) -> Reply:
         found = self.workload.item(item)
@@ -160,8 +162,8 @@ def refuse_unusable(reply: Reply, side: Side, service: str, url: str) -> None:
     """Stop before the first round where no round could count. Raises `GateError` or `EngineUnreachable`."""
     if reply.status in (401, 403):
         raise GateError(
-            f"{service} at {url} refused the token ({reply.status}): measuring needs ADMIN_TOKEN, the same for the "
-            "service and for this command; `cutover up` makes one"
+            f"{service} at {url} refused the key or the token ({reply.error}): measuring needs ADMIN_TOKEN, the same "
+            "for the service and for this command (`cutover up` makes one), and CUTOVER_API_KEY where it has API keys"
         )
     if reply.status in (400, 404, 405, 422):
         raise GateError(

@@ -51,7 +51,7 @@ async def migrate(
     found = workload.load(recipe, service=service)
     async with seams.connect() as client:
         asker = Asker(
-            client=client, url=settings.service_url(service), workload=found, token=token,
+            client=client, url=settings.service_url(service), workload=found, keys=settings.api_keys, token=token,
             limit_s=settings.limits.deadline_s + MARGIN_S, clock=seams.clock,
         )  # fmt: skip
         journey = Journey(

@@ -83,7 +83,7 @@ async def doctor(
     async with seams.connect() as client:
         pair = wire(settings, service, client, wanted.overrides)
         asker = Asker(
-            client=client, url=settings.service_url(service), workload=found, token=token,
+            client=client, url=settings.service_url(service), workload=found, keys=settings.api_keys, token=token,
             limit_s=settings.limits.deadline_s + MARGIN_S, clock=seams.clock,
         )  # fmt: skip
         exam = _Exam(pair=pair, asker=asker, given=replace(found, items=given) if given else None, on_check=on_check)

@@ -32,6 +32,7 @@ async def embeddings(found: Wire, service: str, chunks: Sequence[str]) -> list[F
     if service not in EMBEDDING_SERVICES:
         return []
     entries = [m for m in models().values() if m.space is not None and "ollama" in m.names]
+    entries = [m for m in entries if "in_process" not in m.names]  # such a model moves with no engine
     if not entries:
         said = "no alias of models.toml has a [space]"
         return [

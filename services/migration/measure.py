@@ -183,7 +183,7 @@ def _driver(
     settings: Settings, plan: Plan, raw: RawFile, client: httpx2.AsyncClient, found: Workload, token: str, seams: Seams
 ) -> Driver:
     asker = Asker(
-        client=client, url=settings.service_url(plan.service), workload=found, token=token,
+        client=client, url=settings.service_url(plan.service), workload=found, keys=settings.api_keys, token=token,
         limit_s=settings.limits.deadline_s + MARGIN_S, clock=seams.clock,
     )  # fmt: skip
     return Driver(asker=asker, plan=plan, raw=raw, clock=seams.clock, load=seams.load)

@@ -65,7 +65,7 @@ async def measured(
             pair = engines.engines(settings, service, client)
             described = await engines.describe(pair)
             asker = Asker(
-                client=client, url=settings.service_url(service), workload=found, token=token,
+                client=client, url=settings.service_url(service), workload=found, keys=settings.api_keys, token=token,
                 limit_s=settings.limits.deadline_s + MARGIN_S, clock=seams.clock,
             )  # fmt: skip
             before = seams.load()

@@ -77,7 +77,10 @@ def _own(pair: Pair) -> Finding:
     shown = [_reply(r, s) for r, s in zip(pair.replies, SIDES, strict=True)]
     if any(r.status in (401, 403) for r in pair.replies):
         return compared(
-            check, *shown, fail="the service refused the token: ADMIN_TOKEN must be the same here and there"
+            check,
+            *shown,
+            fail="the service refused the token or the key: ADMIN_TOKEN must be the same here and there, and "
+            "CUTOVER_API_KEY one of its keys where it has any",
         )
     if any(r.error == NO_ENGINE for r in pair.replies):
         return compared(check, *shown, fail=f"the service holds nothing to answer from. {NOTHING_HELD}")

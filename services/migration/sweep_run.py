@@ -114,7 +114,7 @@ def _asker(
     settings: Settings, found: Workload, place: Place, token: str, client: httpx2.AsyncClient, seams: Seams
 ) -> Asker:
     return Asker(
-        client=client, url=place.service_url, workload=found, token=token,
+        client=client, url=place.service_url, workload=found, keys=settings.api_keys, token=token,
         limit_s=settings.limits.deadline_s + MARGIN_S, clock=seams.clock,
     )  # fmt: skip
 

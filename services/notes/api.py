@@ -8,18 +8,22 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Header, Request, Response
 
 from services.notes.schemas import (
+    ArchivedBody,
     NoteBody,
+    NoteHistory,
     NoteHitInfo,
     NoteHits,
     NoteInfo,
     NotePage,
     NoteSummarised,
+    NoteTagInfo,
     SuggestTags,
     Summarise,
     SummariseAnswer,
     SummaryInfo,
     TagInfo,
     TagsAnswer,
+    VersionInfo,
 )
 from services.notes.service import Notes
 from services.notes.store import Note, VersionConflict
@@ -30,6 +34,7 @@ from services.web.problems import Problem, missing
 from services.web.provenance import told
 from services.web.room import room
 from services.web.streams import while_read
+from services.web.workspace import Workspace
 
 _ETAG = re.compile(r'"(\d{1,15})"')
 
@@ -43,6 +48,8 @@ def router() -> APIRouter:
     add("/notes/{note_id}", get_note, methods=["GET"], summary="One note with its summary")
     add("/notes/{note_id}", save_note, methods=["PUT"], summary="Save over the version in If-Match")
     add("/notes/{note_id}", delete_note, methods=["DELETE"], status_code=204, summary="Forget it for good")
+    add("/notes/{note_id}/archived", archive_note, methods=["PUT"], summary="Out of the lists, or back in them")
+    add("/notes/{note_id}/history", note_history, methods=["GET"], summary="Every version that was saved")
     add("/notes/{note_id}/summary", summarise_note, methods=["POST"], summary="Summarise a note and keep it")
     add("/search", search, methods=["GET"], summary="Find notes; asks no model")
     add("/summarize", summarise, methods=["POST"], summary="Summarise a text; stores nothing")
@@ -50,8 +57,8 @@ def router() -> APIRouter:
     return routes
 
 
-def _notes(request: Request) -> Notes:
-    use_cases = room(request).use_cases
+def _notes(request: Request, workspace: Workspace) -> Notes:
+    use_cases = room(request).use_cases(workspace)
     assert isinstance(use_cases, Notes)
     return use_cases
 
@@ -63,20 +70,20 @@ async def add_note(body: NoteBody, notes: UseCases, response: Response) -> NoteI
     """Never waits for a model."""
     note = await notes.notebook.add(body.title, body.text)
     response.headers["Location"] = f"/v1/notes/{note.id}"
-    return _tagged(response, note)
+    return tagged(response, note)
 
 
-async def list_notes(notes: UseCases, limit: Limit = 20, after: After = "") -> NotePage:
-    """Notes oldest first; `after` is the `next` of the page before."""
-    [number] = position(after, "notes", int) or (0,)
-    found = await notes.notebook.page(limit + 1, int(number))
-    shown, onward = sliced(found, limit, "notes", lambda n: (n.number,))
-    return NotePage(notes=[_info(n) for n in shown], next=onward)
+async def list_notes(notes: UseCases, limit: Limit = 20, after: After = "", archived: bool = False) -> NotePage:
+    """Notes oldest first, the archived ones with `archived`; `after` is the `next` of the page before."""
+    [number] = position(after, "notes", int, filters=archived) or (0,)
+    found = await notes.notebook.page(limit + 1, int(number), archived=archived)
+    shown, onward = sliced(found, limit, "notes", lambda n: (n.number,), filters=archived)
+    return NotePage(notes=[info(n) for n in shown], next=onward)
 
 
 async def get_note(note_id: str, notes: UseCases, response: Response) -> NoteInfo:
     """The note; `summary.stale` when it was saved after its summary was made."""
-    return _tagged(response, await _known(notes, note_id))
+    return tagged(response, await known(notes, note_id))
 
 
 async def save_note(
@@ -94,11 +101,27 @@ async def save_note(
         raise Problem(412, "note-changed", f"{exc}; read it again", current=f'"{exc.current}"') from exc
     if note is None:
         raise missing("note", note_id)
-    return _tagged(response, note)
+    return tagged(response, note)
+
+
+async def archive_note(note_id: str, body: ArchivedBody, notes: UseCases, response: Response) -> NoteInfo:
+    """Lists and searches leave archived notes out; nothing else changes, the version neither."""
+    note = await notes.notebook.archive(note_id, is_archived=body.archived)
+    if note is None:
+        raise missing("note", note_id)
+    return tagged(response, note)
+
+
+async def note_history(note_id: str, notes: UseCases) -> NoteHistory:
+    """What the note said at each save, newest first."""
+    versions = await notes.notebook.history(note_id)
+    if not versions:
+        raise missing("note", note_id)
+    return NoteHistory(versions=[VersionInfo.model_validate(v) for v in versions])
 
 
 async def delete_note(note_id: str, notes: UseCases) -> None:
-    """The note, its summary and its index entries are gone, not hidden."""
+    """The note, its history, its summary and its index entries are gone, not hidden."""
     if not await notes.notebook.delete(note_id):
         raise missing("note", note_id)
 
@@ -120,11 +143,11 @@ async def summarise_note(
     note_id: str, notes: UseCases, wishes: Asking, request: Request, response: Response
 ) -> NoteSummarised:
     """The note with a summary of the version it has now, kept with who wrote it."""
-    note = await _known(notes, note_id)
+    note = await known(notes, note_id)
     summarised, answer = await while_read(request, notes.summarise_note(note, wishes))
     if summarised is None:
         raise missing("note", note_id)
-    return NoteSummarised(llm=told(response, answer), **_tagged(response, summarised).model_dump())
+    return NoteSummarised(llm=told(response, answer), **tagged(response, summarised).model_dump())
 
 
 async def suggest_tags(
@@ -135,7 +158,8 @@ async def suggest_tags(
     return TagsAnswer(tags=[TagInfo.model_validate(t) for t in found], llm=told(response, answer))
 
 
-async def _known(notes: Notes, note_id: str) -> Note:
+async def known(notes: Notes, note_id: str) -> Note:
+    """The note. Raises `Problem` 404."""
     note = await notes.notebook.get(note_id)
     if note is None:
         raise missing("note", note_id)
@@ -152,12 +176,14 @@ def _expected(if_match: str | None) -> int | None:
     return int(tag[1]) if tag else -1
 
 
-def _tagged(response: Response, note: Note) -> NoteInfo:
+def tagged(response: Response, note: Note) -> NoteInfo:
+    """The note as JSON, its version as the ETag of `response`."""
     response.headers["ETag"] = f'"{note.version}"'
-    return _info(note)
+    return info(note)
 
 
-def _info(note: Note) -> NoteInfo:
+def info(note: Note) -> NoteInfo:
+    """The note as JSON."""
     return NoteInfo(
         id=note.id,
         title=note.title,
@@ -165,7 +191,10 @@ def _info(note: Note) -> NoteInfo:
         version=note.version,
         created_at=note.created_at,
         updated_at=note.updated_at,
+        archived=note.is_archived,
+        path=note.path,
         summary=_summary(note),
+        tags=[NoteTagInfo.model_validate(t) for t in note.tags],
     )
 
 
@@ -173,5 +202,4 @@ def _summary(note: Note) -> SummaryInfo | None:
     made = note.summary
     if made is None:
         return None
-    is_stale = made.of_version != note.version
-    return SummaryInfo(text=made.text, of_version=made.of_version, stale=is_stale, producer=made.producer)
+    return SummaryInfo(text=made.text, of_version=made.of_version, stale=note.is_stale, producer=made.producer)

@@ -10,12 +10,16 @@ from prometheus_client import CollectorRegistry
 from services import admin
 from services.llm.build import client_for
 from services.llm.registry import model
-from services.notes import api
+from services.notes import api, api_folder, api_tags
+from services.notes.folder import MAX_ZIP_BYTES
+from services.notes.notebook import StoredNotebooks
 from services.notes.service import Notes
-from services.notes.store import Notebook, SqliteNotebook
+from services.notes.store import Notebooks
 from services.settings import Settings, load
+from services.store.sqlite import url_of
 from services.web import logs
 from services.web.factory import application
+from services.web.key_file import KeyFile
 from services.web.recording import recorder_for
 from services.web.room import Client, Room
 
@@ -31,21 +35,29 @@ def create() -> FastAPI:
     return build(settings)
 
 
-def build(settings: Settings, *, client: Client | None = None, store: Notebook | None = None) -> FastAPI:
+def build(settings: Settings, *, client: Client | None = None, store: Notebooks | None = None) -> FastAPI:
     """The app of `settings`; tests bring their own client and store."""
     registry = CollectorRegistry()
     client = client or client_for(settings, SERVICE, registry)
-    store = store or SqliteNotebook(settings.data_path(SERVICE))
-    alias = model(settings.aliases[SERVICE], settings.models_file).alias
+    notebooks = store or StoredNotebooks(url_of(settings.data_path(SERVICE)))
+    entry = model(settings.aliases[SERVICE], settings.models_file)
+
+    def of(workspace: str) -> Notes:
+        notebook = notebooks.of(workspace)
+        return Notes(service=SERVICE, alias=entry.alias, context=entry.context, notebook=notebook, client=client)
+
     room = Room(
         service=SERVICE,
         client=client,
-        store=store,
+        store=notebooks,
         limits=settings.limits,
         admin_token=settings.admin_token,
-        use_cases=Notes(service=SERVICE, alias=alias, notebook=store, client=client),
+        use_cases=of,
         registry=registry,
         recorder=recorder_for(settings, SERVICE, RECORDED, registry),
+        keys=KeyFile(settings.api_keys.file, is_given=settings.api_keys.is_given),
         metrics_dir=settings.metrics_dir,
     )
-    return application(room, title="Cutover Notes", routers=(api.router(), admin.router()))
+    routers = (api.router(), api_tags.router(), api_folder.router(), admin.router())
+    larger = {api_folder.IMPORT_PATH: MAX_ZIP_BYTES}
+    return application(room, title="Cutover Notes", routers=routers, larger_bodies=larger)

@@ -10,6 +10,9 @@ from services.llm.types import JSONSchema, Message, Role
 PROMPT_VERSION = "summary-1"
 """Goes into the producer of every stored summary; changes with the words below."""
 
+TAGS_VERSION = "tags-1"
+"""The same for every stored suggestion of a tag."""
+
 SYSTEM = "Summarise the note in one short sentence. Keep names and numbers."
 
 MAX_KNOWN, MAX_NEW, MAX_TAG_CHARS = 3, 2, 30

@@ -6,8 +6,10 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from services.notes.pages import MAX_SLUG_CHARS
 from services.notes.prompts import MAX_TAG_CHARS
-from services.notes.tags import key
+from services.notes.store import Outcome, TagState
+from services.notes.tags import key, slug
 from services.web.fields import Body, Line, MaxTokens, Text
 from services.web.provenance import LLMInfo, Producer
 
@@ -22,7 +24,18 @@ def _named(tag: str) -> str:
     return tag
 
 
+def _storable(tag: str) -> str:
+    """A tag in the form that it is stored in."""
+    made = slug(_named(tag))
+    if len(made) > MAX_SLUG_CHARS:
+        raise ValueError(f"a tag has at most {MAX_SLUG_CHARS} characters")
+    return made
+
+
 KnownTag = Annotated[Line, Field(max_length=MAX_TAG_CHARS), AfterValidator(_named)]
+
+
+StoredTag = Annotated[Line, AfterValidator(_storable)]
 
 
 class NoteBody(Body):
@@ -45,8 +58,19 @@ class SummaryInfo(BaseModel):
     producer: Producer
 
 
+class NoteTagInfo(BaseModel):
+    """A tag of a note, set on version `of_version` of it; `producer` is null where a person set it."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    tag: str
+    state: TagState
+    of_version: int
+    producer: Producer | None
+
+
 class NoteInfo(BaseModel):
-    """A stored note. Its version is its ETag as well."""
+    """A stored note. Its version is its ETag as well; `path` is where it lay in the folder that it came with."""
 
     id: str
     title: str
@@ -54,7 +78,10 @@ class NoteInfo(BaseModel):
     version: int
     created_at: str
     updated_at: str
+    archived: bool
+    path: str
     summary: SummaryInfo | None
+    tags: list[NoteTagInfo]
 
 
 class NotePage(BaseModel):
@@ -62,6 +89,56 @@ class NotePage(BaseModel):
 
     notes: list[NoteInfo]
     next: str | None
+
+
+class ArchivedBody(Body):
+    """Whether the note is to be out of the lists."""
+
+    model_config = ConfigDict(json_schema_extra={"example": {"archived": True}})
+
+    archived: bool
+
+
+class VersionInfo(BaseModel):
+    """What a note said at one save."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    version: int
+    title: str
+    text: str
+    saved_at: str
+
+
+class NoteHistory(BaseModel):
+    """Every version of a note, newest first."""
+
+    versions: list[VersionInfo]
+
+
+class LinkInfo(BaseModel):
+    """A link in a note's text by the name that it uses; `note_id` is null where there is no such note."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    name: str
+    note_id: str | None
+
+
+class NearInfo(BaseModel):
+    """A note like another one."""
+
+    id: str
+    title: str
+
+
+class Related(BaseModel):
+    """What a note links to, who links to it, and the notes most like it; `by` is what likeness was judged by."""
+
+    links: list[LinkInfo]
+    linked_from: list[str]
+    near: list[NearInfo]
+    by: str
 
 
 class NoteHitInfo(BaseModel):
@@ -133,3 +210,67 @@ class TagsAnswer(BaseModel):
 
     tags: list[TagInfo]
     llm: LLMInfo
+
+
+class NoteTagged(NoteInfo):
+    """The note with its new suggestions, and who made them."""
+
+    llm: LLMInfo
+
+
+class JudgeTags(Body):
+    """Tags to accept or to reject, whether or not they were suggested."""
+
+    model_config = ConfigDict(json_schema_extra={"example": {"tags": ["hardware"]}})
+
+    tags: Annotated[list[StoredTag], Field(min_length=1, max_length=50)]
+
+
+class TagCountInfo(BaseModel):
+    """A tag, and on how many notes it is accepted and suggested."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    tag: str
+    accepted: int
+    suggested: int
+
+
+class TagList(BaseModel):
+    """Every tag in use, the most used first."""
+
+    tags: list[TagCountInfo]
+
+
+class MergeTags(Body):
+    """Tags to make one; who uses an old name from then on means the new one."""
+
+    model_config = ConfigDict(json_schema_extra={"example": {"tags": ["gpu-fan", "fans"], "into": "cooling"}})
+
+    tags: Annotated[list[StoredTag], Field(min_length=1, max_length=50)]
+    into: StoredTag
+
+
+class TagsMerged(BaseModel):
+    """The tag, and how many notes have it now."""
+
+    tag: str
+    notes: int
+
+
+class ImportedInfo(BaseModel):
+    """What became of a file; `reason` where it was refused, `left_out` what of it is not kept and why."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    path: str
+    outcome: Outcome
+    note_id: str | None
+    reason: str | None
+    left_out: list[str]
+
+
+class ImportReport(BaseModel):
+    """Every file of the folder that was sent."""
+
+    files: list[ImportedInfo]

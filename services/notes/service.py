@@ -1,59 +1,98 @@
-"""Notes' use cases that ask a model: summarise a text or a stored note, and suggest tags."""
+"""Notes' use cases that ask a model: summarise a text or a stored note, and suggest tags for either."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+from services.llm.errors import LLMError
 from services.llm.types import Answer, ChatRequest
-from services.notes import prompts, tags
+from services.notes import prompts, tags, vocabulary
 from services.notes.store import Note, Notebook, Summary
+from services.notes.summaries import Summariser, is_too_long
 from services.notes.tags import Tag
+from services.store.clock import Clock, utc_now
 from services.web.asking import Wishes
 from services.web.provenance import producer
 from services.web.room import Client
-from services.web.sqlite import Clock, utc_now
 
-STORED_SUMMARY_TOKENS = 48
+STORED_TAGS_TOKENS = 64
+NEAR = 8
+"""Notes like the one at hand whose tags come first."""
 
 
 class Notes:
-    """The use cases. Saving, finding and deleting are the notebook's own and ask no model."""
+    """The use cases of one workspace. Saving, finding and deleting are the notebook's own and ask no model.
 
-    def __init__(self, *, service: str, alias: str, notebook: Notebook, client: Client, now: Clock = utc_now) -> None:
+    `context` is the smallest window of the chain, in tokens.
+    """
+
+    def __init__(
+        self, *, service: str, alias: str, context: int, notebook: Notebook, client: Client, now: Clock = utc_now
+    ) -> None:
         self._service = service
         self._alias = alias
         self._client = client
         self._now = now
+        self._summariser = Summariser(service=service, alias=alias, context=context, client=client)
         self.notebook = notebook
 
     async def summarise(self, text: str, max_tokens: int, wishes: Wishes) -> Answer:
         """A summary of `text`; nothing is stored. Raises `LLMError`."""
-        return await self._client.chat(self._summary_request(text, max_tokens, wishes))
+        return await self._client.chat(self._summariser.request(text, max_tokens, wishes))
 
     async def summarise_note(self, note: Note, wishes: Wishes) -> tuple[Note | None, Answer]:
         """`note` with a summary of the version it has here; None when it was deleted meanwhile. Raises `LLMError`."""
-        request = self._summary_request(f"{note.title}\n\n{note.text}", STORED_SUMMARY_TOKENS, wishes)
-        answer = await self._client.chat(request)
+        request, answer = await self._summariser.summarise(_whole(note), wishes)
         made_by = producer(answer, request, prompt_version=prompts.PROMPT_VERSION, at=self._now())
         summary = Summary(text=answer.text.strip(), of_version=note.version, producer=made_by)
         return await self.notebook.summarised(note.id, summary), answer
 
     async def suggest_tags(
-        self, text: str, vocabulary: Sequence[str], max_tokens: int, wishes: Wishes
+        self, text: str, known: Sequence[str], max_tokens: int, wishes: Wishes
     ) -> tuple[tuple[Tag, ...], Answer]:
-        """Tags for `text`, of `vocabulary` and at most two new ones; nothing is stored. Raises `LLMError`."""
-        known = tags.distinct(vocabulary)
-        request = wishes.chat(
+        """Tags for `text`, of `known` and at most two new ones; nothing is stored. Raises `LLMError`."""
+        known = tags.distinct(known)
+        answer = await self._client.chat(self._tags_request(text, known, max_tokens, wishes))
+        return tags.suggested(answer.text, known), answer
+
+    async def tag_note(self, note: Note, wishes: Wishes) -> tuple[Note | None, Answer]:
+        """`note` with what is suggested now in place of older suggestions; None when it was deleted meanwhile.
+
+        Raises `LLMError`.
+        """
+        known = vocabulary.shown(note, await self.notebook.tags(), await self.near(note, NEAR))
+        request, answer = await self._tagged(_whole(note), known, wishes)
+        made_by = producer(answer, request, prompt_version=prompts.TAGS_VERSION, at=self._now())
+        found = vocabulary.stored(tags.suggested(answer.text, known), note, made_by)
+        return await self.notebook.suggested(note.id, found), answer
+
+    async def near(self, note: Note, limit: int) -> list[Note]:
+        """The notes most like this one, best first."""
+        hits = await self.notebook.search(_whole(note), limit + 1)
+        found = [await self.notebook.get(hit.id) for hit in hits if hit.id != note.id]
+        return [other for other in found[:limit] if other is not None]
+
+    async def _tagged(self, text: str, known: Sequence[str], wishes: Wishes) -> tuple[ChatRequest, Answer]:
+        """The request, and the answer to it; about the note's summaries where no window holds the note."""
+        request = self._tags_request(text, known, STORED_TAGS_TOKENS, wishes)
+        try:
+            return request, await self._client.chat(request)
+        except LLMError as exc:
+            if not is_too_long(exc):
+                raise
+        shorter = await self._summariser.shortened(text, wishes)
+        request = self._tags_request(shorter, known, STORED_TAGS_TOKENS, wishes)
+        return request, await self._client.chat(request)
+
+    def _tags_request(self, text: str, known: Sequence[str], max_tokens: int, wishes: Wishes) -> ChatRequest:
+        return wishes.chat(
             service=self._service,
             alias=self._alias,
             messages=prompts.tags_messages(text, known),
             max_tokens=max_tokens,
             schema=prompts.tags_schema(known),
         )
-        answer = await self._client.chat(request)
-        return tags.suggested(answer.text, known), answer
 
-    def _summary_request(self, text: str, max_tokens: int, wishes: Wishes) -> ChatRequest:
-        return wishes.chat(
-            service=self._service, alias=self._alias, messages=prompts.messages(text), max_tokens=max_tokens
-        )
+
+def _whole(note: Note) -> str:
+    return f"{note.title}\n\n{note.text}"

@@ -1,20 +1,32 @@
-"""Where notes and their summaries live: the port that the use cases need, and its SQLite adapter."""
+"""What Notes keeps, and the port that its use cases need: one workspace's notes, their history and their tags."""
 
 from __future__ import annotations
 
-import sqlite3
-import uuid
-from collections.abc import Callable, Sequence
+import enum
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
+from services.notes.pages import Page
 from services.web.provenance import Producer
 from services.web.room import Store
-from services.web.sqlite import Clock, Database, Migration, utc_now
-from services.web.words import match_expression
 
-SNIPPET_TOKENS = 16
+
+class TagState(enum.StrEnum):
+    """What became of a tag on a note. A rejected one is kept, so that no model suggests it again."""
+
+    SUGGESTED = "suggested"
+    ACCEPTED = "accepted"
+    REJECTED = "rejected"
+
+
+class Outcome(enum.StrEnum):
+    """What an import did with a file."""
+
+    NEW = "new"
+    CHANGED = "changed"
+    UNCHANGED = "unchanged"
+    REFUSED = "refused"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,8 +39,31 @@ class Summary:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class NoteTag:
+    """A tag of a note, on version `of_version` of it. `producer` is None where a person set it."""
+
+    tag: str
+    state: TagState
+    of_version: int
+    producer: Producer | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Version:
+    """What a note said at one save."""
+
+    version: int
+    title: str
+    text: str
+    saved_at: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Note:
-    """A stored note. `number` orders notes by age; `version` counts its saves."""
+    """A stored note. `number` orders notes by age; `version` counts its saves.
+
+    `path` is where an imported note lay in its folder, `properties` the YAML of its file that Notes has no field for.
+    """
 
     number: int
     id: str
@@ -37,7 +72,16 @@ class Note:
     version: int
     created_at: str
     updated_at: str
-    summary: Summary | None
+    is_archived: bool = False
+    path: str = ""
+    properties: str = ""
+    summary: Summary | None = None
+    tags: tuple[NoteTag, ...] = ()
+
+    @property
+    def is_stale(self) -> bool:
+        """Whether its summary was made of an older version."""
+        return self.summary is not None and self.summary.of_version != self.version
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +94,46 @@ class NoteHit:
     score: float
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TagCount:
+    """A tag, and on how many notes it is accepted and suggested."""
+
+    tag: str
+    accepted: int
+    suggested: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Link:
+    """A link of a note by the name that it uses; None for a note that is not there."""
+
+    name: str
+    note_id: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kept:
+    """A note with all that its file cannot hold, as an import brings it. `path` is None where the file's own counts."""
+
+    page: Page
+    path: str | None = None
+    version: int = 1
+    summary: Summary | None = None
+    tags: tuple[NoteTag, ...] = ()
+    history: tuple[Version, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Imported:
+    """What became of one file of a folder, and why where it is no note."""
+
+    path: str
+    outcome: Outcome
+    note_id: str | None = None
+    reason: str | None = None
+    left_out: tuple[str, ...] = ()
+
+
 class VersionConflict(Exception):
     """Somebody saved the note meanwhile; `current` is its version now."""
 
@@ -58,185 +142,58 @@ class VersionConflict(Exception):
         self.current = current
 
 
-class Notebook(Store, Protocol):
-    """The port. What it raises is a `StoreError`, or a `VersionConflict` where it says so."""
+class UnknownTags(Exception):
+    """Tags that no note of the workspace has."""
+
+
+class Notebook(Protocol):
+    """The port: the notes of one workspace. What it raises is a `StoreError`, or what it says itself."""
 
     async def add(self, title: str, text: str) -> Note: ...
 
     async def get(self, note_id: str) -> Note | None: ...
 
-    async def page(self, limit: int, after: int) -> list[Note]:
-        """At most `limit` notes younger than number `after`, oldest first."""
+    async def page(self, limit: int, after: int, *, archived: bool | None = None) -> list[Note]:
+        """At most `limit` notes younger than number `after`, oldest first; all of them where `archived` is None."""
 
     async def save(self, note_id: str, title: str, text: str, *, expected: int | None) -> Note | None:
         """The note with a new version. Raises `VersionConflict` unless it was at `expected` (None: at any)."""
 
+    async def archive(self, note_id: str, *, is_archived: bool) -> Note | None:
+        """The note out of the lists, or back in them. Its version stays: nothing that it says changes."""
+
     async def delete(self, note_id: str) -> bool:
-        """Forget the note and its summary for good; False when there was none."""
+        """Forget the note, its history and what was made of it for good; False when there was none."""
+
+    async def history(self, note_id: str) -> list[Version]:
+        """Every version of the note, newest first; empty when there is no such note."""
+
+    async def links(self, note: Note) -> tuple[list[Link], list[str]]:
+        """The links of the note, and the ids of the notes that link to it."""
 
     async def search(self, query: str, limit: int) -> list[NoteHit]:
-        """The best notes for the words of `query`, best first."""
+        """The best notes for the words of `query`, best first; archived ones are left out."""
 
     async def summarised(self, note_id: str, summary: Summary) -> Note | None:
         """The note with `summary` in place of an older one; None when the note is gone."""
 
+    async def suggested(self, note_id: str, tags: Sequence[NoteTag]) -> Note | None:
+        """The note with `tags` in place of what was suggested before; accepted and rejected ones stay as they are."""
 
-MIGRATIONS: Sequence[Migration] = (
-    (
-        """CREATE TABLE note (
-            number INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, title TEXT NOT NULL,
-            text TEXT NOT NULL, version INTEGER NOT NULL, created_at TEXT NOT NULL, updated_at TEXT NOT NULL)""",
-        """CREATE TABLE summary (
-            note INTEGER PRIMARY KEY REFERENCES note (number) ON DELETE CASCADE, summary TEXT NOT NULL,
-            of_version INTEGER NOT NULL, provider TEXT NOT NULL, engine TEXT NOT NULL, model TEXT NOT NULL,
-            prompt_version TEXT NOT NULL, at TEXT NOT NULL)""",
-        "CREATE VIRTUAL TABLE note_words USING fts5 (title, text, tokenize = 'porter unicode61')",
-    ),
-    (
-        "ALTER TABLE summary ADD COLUMN digest TEXT NOT NULL DEFAULT ''",
-        "ALTER TABLE summary ADD COLUMN params_hash TEXT NOT NULL DEFAULT ''",
-    ),
-)
+    async def judged(self, note_id: str, tags: Sequence[str], state: TagState) -> Note | None:
+        """The note with `tags` accepted or rejected by a person, whether or not they were suggested."""
 
-_NOTE = "SELECT * FROM note n LEFT JOIN summary s ON s.note = n.number"
+    async def tags(self) -> list[TagCount]:
+        """Every tag in use, the most used first."""
 
-_SEARCH = f"""
-    SELECT n.id, n.title, snippet(note_words, 1, '', '', '…', {SNIPPET_TOKENS}) AS snippet,
-        -bm25(note_words, 2.0, 1.0) AS score
-    FROM note_words w JOIN note n ON n.number = w.rowid
-    WHERE note_words MATCH ? ORDER BY score DESC, n.number LIMIT ?"""
+    async def merge(self, tags: Sequence[str], into: str) -> int:
+        """Make all of `tags` one with `into`; the notes that have it now. Raises `UnknownTags`."""
+
+    async def take(self, kept: Sequence[Kept]) -> list[Imported]:
+        """Bring notes in, all or none. One that is here already, by id or path, is saved over where it differs."""
 
 
-_KEEP_SUMMARY = """
-    INSERT INTO summary
-        (note, summary, of_version, provider, engine, model, prompt_version, at, digest, params_hash)
-    VALUES
-        (:note, :summary, :of_version, :provider, :engine, :model, :prompt_version, :at, :digest, :params_hash)
-    ON CONFLICT (note) DO UPDATE SET
-        summary = excluded.summary, of_version = excluded.of_version, provider = excluded.provider,
-        engine = excluded.engine, model = excluded.model, prompt_version = excluded.prompt_version, at = excluded.at,
-        digest = excluded.digest, params_hash = excluded.params_hash
-    WHERE excluded.of_version >= of_version"""
-"""A slow summary of an old version never replaces one of a newer version."""
+class Notebooks(Store, Protocol):
+    """Every workspace's notebook."""
 
-
-class SqliteNotebook:
-    """The adapter for one SQLite file."""
-
-    def __init__(
-        self, path: Path, *, now: Clock = utc_now, new_id: Callable[[], str] = lambda: uuid.uuid4().hex
-    ) -> None:
-        self._database = Database(path, MIGRATIONS)
-        self._now = now
-        self._new_id = new_id
-
-    async def __aenter__(self) -> SqliteNotebook:
-        await self._database.__aenter__()
-        return self
-
-    async def __aexit__(self, *exc: object) -> None:
-        await self._database.aclose()
-
-    async def check(self) -> None:
-        await self._database.check()
-
-    async def add(self, title: str, text: str) -> Note:
-        return await self._database.write(lambda c: _add(c, self._new_id(), title, text, self._now()))
-
-    async def get(self, note_id: str) -> Note | None:
-        return await self._database.read(lambda c: _get(c, note_id))
-
-    async def page(self, limit: int, after: int) -> list[Note]:
-        query = f"{_NOTE} WHERE n.number > ? ORDER BY n.number LIMIT ?"
-        rows = await self._database.read(lambda c: c.execute(query, (after, limit)).fetchall())
-        return [_note(row) for row in rows]
-
-    async def save(self, note_id: str, title: str, text: str, *, expected: int | None) -> Note | None:
-        return await self._database.write(lambda c: _save(c, note_id, title, text, expected, self._now()))
-
-    async def delete(self, note_id: str) -> bool:
-        deleted = await self._database.write(lambda c: _delete(c, note_id))
-        if deleted:
-            await self._database.forget()
-        return deleted
-
-    async def search(self, query: str, limit: int) -> list[NoteHit]:
-        expression = match_expression(query)
-        if expression is None:
-            return []
-        rows = await self._database.read(lambda c: c.execute(_SEARCH, (expression, limit)).fetchall())
-        return [NoteHit(**row) for row in rows]
-
-    async def summarised(self, note_id: str, summary: Summary) -> Note | None:
-        return await self._database.write(lambda c: _summarised(c, note_id, summary))
-
-
-def _get(connection: sqlite3.Connection, note_id: str) -> Note | None:
-    row = connection.execute(f"{_NOTE} WHERE n.id = ?", (note_id,)).fetchone()
-    return None if row is None else _note(row)
-
-
-def _add(connection: sqlite3.Connection, note_id: str, title: str, text: str, at: str) -> Note:
-    number = connection.execute(
-        "INSERT INTO note (id, title, text, version, created_at, updated_at) VALUES (?, ?, ?, 1, ?, ?)",
-        (note_id, title, text, at, at),
-    ).lastrowid
-    assert number is not None
-    _index(connection, number, title, text)
-    return Note(
-        number=number, id=note_id, title=title, text=text, version=1, created_at=at, updated_at=at, summary=None
-    )
-
-
-def _save(
-    connection: sqlite3.Connection, note_id: str, title: str, text: str, expected: int | None, at: str
-) -> Note | None:
-    note = _get(connection, note_id)
-    if note is None:
-        return None
-    if expected is not None and note.version != expected:
-        raise VersionConflict(note.version)
-    connection.execute(
-        "UPDATE note SET title = ?, text = ?, version = version + 1, updated_at = ? WHERE number = ?",
-        (title, text, at, note.number),
-    )
-    connection.execute("DELETE FROM note_words WHERE rowid = ?", (note.number,))
-    _index(connection, note.number, title, text)
-    return _get(connection, note_id)
-
-
-def _delete(connection: sqlite3.Connection, note_id: str) -> bool:
-    note = _get(connection, note_id)
-    if note is None:
-        return False
-    connection.execute("DELETE FROM note_words WHERE rowid = ?", (note.number,))
-    connection.execute("DELETE FROM note WHERE number = ?", (note.number,))
-    connection.execute("INSERT INTO note_words (note_words) VALUES ('optimize')")  # drops the deleted words as well
-    return True
-
-
-def _summarised(connection: sqlite3.Connection, note_id: str, summary: Summary) -> Note | None:
-    note = _get(connection, note_id)
-    if note is None:
-        return None
-    made = {"note": note.number, "summary": summary.text, "of_version": summary.of_version}
-    connection.execute(_KEEP_SUMMARY, {**made, **summary.producer.model_dump()})
-    return _get(connection, note_id)
-
-
-def _index(connection: sqlite3.Connection, number: int, title: str, text: str) -> None:
-    connection.execute("INSERT INTO note_words (rowid, title, text) VALUES (?, ?, ?)", (number, title, text))
-
-
-def _note(row: sqlite3.Row) -> Note:
-    return Note(summary=_summary(row), **{f: row[f] for f in _COLUMNS})
-
-
-def _summary(row: sqlite3.Row) -> Summary | None:
-    if row["note"] is None:
-        return None
-    made: dict[str, Any] = {f: row[f] for f in Producer.model_fields}
-    return Summary(text=row["summary"], of_version=row["of_version"], producer=Producer(**made))
-
-
-_COLUMNS = ("number", "id", "title", "text", "version", "created_at", "updated_at")
+    def of(self, workspace: str) -> Notebook: ...

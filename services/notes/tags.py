@@ -27,6 +27,12 @@ def key(tag: str) -> str:
     return " ".join("".join(c if c.isalnum() else " " for c in plain).split())
 
 
+def slug(tag: str) -> str:
+    """A tag as it is stored: the words of `key` joined by hyphens, the levels of a nested one kept (`Work/GPU fan`)."""
+    levels = (key(level).replace(" ", "-") for level in tag.split("/"))
+    return "/".join(level for level in levels if level)
+
+
 def distinct(vocabulary: Iterable[str]) -> tuple[str, ...]:
     """The vocabulary in its order, each tag in the first of its spellings."""
     first: dict[str, str] = {}

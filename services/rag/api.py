@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request, Response
 
 from services.llm.types import Continued, Restarted, Token
+from services.rag.citing import Citation
 from services.rag.schemas import (
     Ask,
     AskAnswer,
@@ -21,7 +22,7 @@ from services.rag.schemas import (
     NewDocument,
     Search,
 )
-from services.rag.service import AskEvent, Question, Rag, Reply, Retrieved
+from services.rag.service import AskEvent, Cited, Question, Rag, Reply, Retrieved
 from services.rag.store import Document
 from services.web.asking import Asking, Wishes
 from services.web.problems import missing, of_llm
@@ -90,11 +91,11 @@ async def search(body: Search, rag: UseCases) -> Hits:
 
 
 async def ask(body: Ask, rag: UseCases, wishes: Asking, request: Request, response: Response) -> Any:
-    """Events of a stream: `retrieved`, `token`*, and `done` or `error` last.
+    """Events of a stream: `retrieved`, `token`*, `citations`, and `done` or `error` last.
 
     Where an engine broke off: `restart` (the tokens so far are void) or `continue` (they stand), and tokens again.
     """
-    question = Question(text=body.question, k=body.k, max_tokens=body.max_tokens)
+    question = Question(text=body.question, k=body.k, max_tokens=body.max_tokens, strict=body.strict)
     if body.stream:
         return EventStream(_events(rag, question, wishes), request_id=wishes.request_id)
     reply = await while_read(request, rag.ask(question, wishes))
@@ -119,6 +120,8 @@ def _event(event: AskEvent, request_id: str) -> Event:
             return Event(name="restart", data={"provider": provider, "reason": reason})
         case Continued(provider=provider, reason=reason):
             return Event(name="continue", data={"provider": provider, "reason": reason})
+        case Cited(citations=citations):
+            return Event(name="citations", data={"citations": _cited(citations)})
         case Reply():
             return Event(name="done", data=_done(event, request_id), terminal=True)
 
@@ -126,6 +129,10 @@ def _event(event: AskEvent, request_id: str) -> Event:
 def _done(reply: Reply, request_id: str) -> dict[str, Any]:
     error = {} if reply.error is None else {"error": of_llm(reply.error).document(request_id)}
     return {"outcome": str(reply.outcome), **_answer(reply).model_dump(), **error}
+
+
+def _cited(citations: Sequence[Citation]) -> list[dict[str, Any]]:
+    return [CitationInfo.model_validate(c).model_dump() for c in citations]
 
 
 def _answer(reply: Reply) -> AskAnswer:

@@ -16,6 +16,7 @@ from services.rag.store import Documents, SqliteDocuments
 from services.settings import Settings, load
 from services.web import logs
 from services.web.factory import application
+from services.web.key_file import KeyFile
 from services.web.recording import recorder_for
 from services.web.room import Client, Room
 
@@ -47,6 +48,7 @@ def build(settings: Settings, *, client: Client | None = None, store: Documents 
         use_cases=rag,
         registry=registry,
         recorder=recorder_for(settings, SERVICE, RECORDED, registry),
+        keys=KeyFile(settings.api_keys.file, is_given=settings.api_keys.is_given),
         metrics_dir=settings.metrics_dir,
     )
     return application(room, title="Cutover RAG", routers=(api.router(), admin.router()))

@@ -85,10 +85,14 @@ class Ask(Body):
     k: K = 3
     max_tokens: MaxTokens = 48
     stream: bool = False
+    strict: bool = Field(False, description="Rather no answer than one that the passages do not bear out.")
 
 
 class CitationInfo(BaseModel):
-    """A sentence the answer rests on: `quote` is exactly `start`..`end` of its document."""
+    """A sentence the answer rests on: `quote` is exactly `start`..`end` of its document.
+
+    `verified`: the stored document was read again after the answer and holds it there.
+    """
 
     model_config = ConfigDict(from_attributes=True)
 
@@ -99,10 +103,11 @@ class CitationInfo(BaseModel):
     start: int
     end: int
     quote: str
+    verified: bool
 
 
 class AskAnswer(BaseModel):
-    """An answer; `answerable` is false and `llm` null when no passage was found and no model was asked."""
+    """An answer; `answerable` is false where the documents do not say it; `llm` is null where no model was asked."""
 
     answer: str
     citations: list[CitationInfo]

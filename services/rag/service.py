@@ -3,38 +3,28 @@
 from __future__ import annotations
 
 import contextlib
-import re
 from collections.abc import AsyncGenerator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from services.llm.errors import ContextTooLong, LLMError
 from services.llm.types import Answer, ChatRequest, Continued, End, Outcome, Rescue, Restarted, Token
 from services.rag import prompts
-from services.rag.chunking import Span, passages, supporting
+from services.rag.chunking import passages
+from services.rag.citing import Citation, citations, is_supported, says_nothing
 from services.rag.store import Document, Documents, Hit
 from services.web.asking import Wishes
 from services.web.room import Client
 
 NOTHING_FOUND = "The documents say nothing about this."
-_MARKER = re.compile(r"\[(\d{1,3})\]")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Citation:
-    """A sentence that the answer rests on: the exact span `start`..`end` of its document."""
-
-    n: int
-    document_id: str
-    title: str
-    chunk: int
-    start: int
-    end: int
-    quote: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reply:
-    """An answer with what it rests on. Without passages no model was asked: `llm` is None."""
+    """An answer with what it rests on. Without passages no model was asked: `llm` is None.
+
+    `answerable` is False where there was no passage, where the model says that they do not say it, and where a strict
+    answer was not borne out.
+    """
 
     answer: str
     citations: tuple[Citation, ...]
@@ -51,18 +41,29 @@ class Retrieved:
     hits: Sequence[Hit]
 
 
-AskEvent = Retrieved | Token | Restarted | Continued | Reply
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cited:
+    """Last but one event of a streamed answer: what it rests on, each place looked up in the store again."""
+
+    citations: tuple[Citation, ...]
+
+
+AskEvent = Retrieved | Token | Restarted | Continued | Cited | Reply
 
 UNANSWERABLE = Reply(answer=NOTHING_FOUND, citations=(), answerable=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Question:
-    """What to answer from the `k` best passages, in at most `max_tokens` new tokens."""
+    """What to answer from the `k` best passages, in at most `max_tokens` new tokens.
+
+    `strict`: rather no answer than one that the passages do not bear out, or that cites what is there no more.
+    """
 
     text: str
     k: int
     max_tokens: int
+    strict: bool = False
 
 
 class Rag:
@@ -84,18 +85,49 @@ class Rag:
         hits = await self._retrieve(question)
         if not hits:
             return UNANSWERABLE
-        return _reply(await self._client.chat(self._request(question, hits, wishes)), hits)
+        answer = await self._client.chat(self._request(question, hits, wishes))
+        return await self._reply(question, hits, End(outcome=Outcome.COMPLETE, answer=answer))
 
     async def stream(self, question: Question, wishes: Wishes) -> AsyncGenerator[AskEvent, None]:
-        """The passages, then tokens, then one `Reply` last. Raises `LLMError` before the first token only."""
+        """The passages, tokens, citations, one `Reply` last. Raises `LLMError` before the first token only.
+
+        A strict answer comes as one token at the end: what may turn out to be made up is not shown first.
+        """
         hits = await self._retrieve(question)
         yield Retrieved(hits=hits)
         if not hits:
+            yield Cited(citations=())
             yield UNANSWERABLE
             return
         async with contextlib.aclosing(self._client.stream(self._request(question, hits, wishes))) as events:
             async for event in events:
-                yield _finished(event, hits) if isinstance(event, End) else event
+                if isinstance(event, End):
+                    reply = await self._reply(question, hits, event)
+                    if question.strict and reply.answer:
+                        yield Token(text=reply.answer)
+                    yield Cited(citations=reply.citations)
+                    yield reply
+                elif not (question.strict and isinstance(event, Token)):
+                    yield event
+
+    async def _reply(self, question: Question, hits: Sequence[Hit], end: End) -> Reply:
+        """What the model said, with each citation looked up again: documents may have gone meanwhile."""
+        text = end.answer.text.strip()
+        cited = tuple([await self._looked_up(citation) for citation in citations(text, hits)])
+        reply = Reply(
+            answer=text,
+            citations=cited,
+            answerable=not says_nothing(text),
+            outcome=end.outcome,
+            llm=end.answer,
+            error=end.error,
+        )
+        return _strictly(reply, hits) if question.strict else reply
+
+    async def _looked_up(self, citation: Citation) -> Citation:
+        document = await self.documents.get(citation.document_id)
+        found = "" if document is None else document.text[citation.start : citation.end]
+        return replace(citation, verified=found == citation.quote)
 
     async def _retrieve(self, question: Question) -> list[Hit]:
         found = await self.documents.search(question.text, question.k)
@@ -114,38 +146,10 @@ class Rag:
         )
 
 
-def _reply(answer: Answer, hits: Sequence[Hit]) -> Reply:
-    return Reply(answer=answer.text.strip(), citations=_citations(answer.text, hits), answerable=True, llm=answer)
-
-
-def _finished(end: End, hits: Sequence[Hit]) -> Reply:
-    text = end.answer.text
-    return Reply(
-        answer=text.strip(),
-        citations=_citations(text, hits),
-        answerable=True,
-        outcome=end.outcome,
-        llm=end.answer,
-        error=end.error,
-    )
-
-
-def _citations(answer: str, hits: Sequence[Hit]) -> tuple[Citation, ...]:
-    """The passages that the answer names by number; where it names none, all that the model was shown."""
-    named = {int(n) for n in _MARKER.findall(answer)}
-    numbered = list(enumerate(hits, start=1))
-    chosen = [(n, h) for n, h in numbered if n in named] or numbered
-    return tuple(_citation(n, hit, answer) for n, hit in chosen)
-
-
-def _citation(n: int, hit: Hit, answer: str) -> Citation:
-    sentence = supporting(hit.text, Span(start=0, end=len(hit.text)), answer)
-    return Citation(
-        n=n,
-        document_id=hit.document_id,
-        title=hit.title,
-        chunk=hit.chunk,
-        start=hit.start + sentence.start,
-        end=hit.start + sentence.end,
-        quote=hit.text[sentence.start : sentence.end],
-    )
+def _strictly(reply: Reply, hits: Sequence[Hit]) -> Reply:
+    """The reply with its verified citations only; without an answer where they do not bear it out."""
+    kept = tuple(c for c in reply.citations if c.verified)
+    shown = [hit.text for n, hit in enumerate(hits, start=1) if n in {c.n for c in kept}]
+    if not reply.answerable or not is_supported(reply.answer, shown):
+        return replace(reply, answer=NOTHING_FOUND, citations=(), answerable=False)
+    return replace(reply, citations=kept)

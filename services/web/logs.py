@@ -88,7 +88,8 @@ def secrets_of(settings: Settings) -> tuple[str, ...]:
     """The values of every secret that this process was given."""
     resorts = settings.last_resorts
     held = (settings.admin_token, settings.vllm_api_key, resorts.remote_key, resorts.anthropic_key)
-    return tuple(secret.value for secret in held if isinstance(secret, Secret))
+    own = (settings.api_keys.own,) if settings.api_keys.own else ()
+    return (*own, *(secret.value for secret in held if isinstance(secret, Secret)))
 
 
 def exception(error: BaseException, *, tells_words: bool) -> dict[str, Any]:

@@ -25,7 +25,7 @@ CLIENT_CLOSED_REQUEST = 499
 
 TITLES: Mapping[int, str] = {
     400: "Bad request",
-    401: "Token missing or wrong",
+    401: "Key or token missing or wrong",
     403: "Not allowed",
     404: "Not found",
     405: "Method not allowed",
@@ -33,6 +33,7 @@ TITLES: Mapping[int, str] = {
     413: "Too large",
     422: "Fields not valid",
     428: "Precondition missing",
+    429: "Too many requests",
     500: "Unexpected error",
     502: "Engine answer not usable",
     503: "Not available now",

@@ -14,6 +14,7 @@ from prometheus_client import CollectorRegistry
 from services.llm.types import Answer, ChatRequest, StreamEvent
 from services.recording.recorder import Recorder
 from services.settings import Limits, Secret
+from services.web.key_file import KeyFile
 
 
 class Client(Protocol):
@@ -38,7 +39,8 @@ class Store(AbstractAsyncContextManager[object], Protocol):
 class Room:
     """One service's process. `use_cases` is the service's own object, typed again by its `api.py`.
 
-    `metrics_dir` is where several workers count together; None for a worker that is alone.
+    `metrics_dir` is where several workers count together; None for a worker that is alone. `beside` is what runs
+    beside the requests, jobs for example: opened after the client and closed before it.
     """
 
     service: str
@@ -48,8 +50,10 @@ class Room:
     admin_token: Secret | None
     use_cases: Any
     recorder: Recorder
+    keys: KeyFile
     registry: CollectorRegistry = field(default_factory=CollectorRegistry)
     metrics_dir: Path | None = None
+    beside: tuple[AbstractAsyncContextManager[object], ...] = ()
 
 
 def room(request: Request) -> Room:

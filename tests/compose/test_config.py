@@ -23,7 +23,8 @@ NOT_FOR_CONTAINERS = {
     *("CUTOVER_HOME", "CUTOVER_STATE_DIR", "CUTOVER_ENGINES_DIR", "CUTOVER_BIND", "LLM_PRICES"),
     *("CUTOVER_VLLM_PORT", "CUTOVER_OLLAMA_PORT", "CUTOVER_MONITOR_PORT"),
     *("CUTOVER_ENGINE_PYTHON", "CUTOVER_TORCH_INDEX", "WEB_CONCURRENCY", "PROMETHEUS_MULTIPROC_DIR"),
-    *("VLLM_API_KEY", "REMOTE_VLLM_API_KEY", "ANTHROPIC_API_KEY", "ADMIN_TOKEN"),
+    *("VLLM_API_KEY", "REMOTE_VLLM_API_KEY", "ANTHROPIC_API_KEY", "ADMIN_TOKEN", "CUTOVER_API_KEY"),
+    "CUTOVER_API_KEYS_FILE",
 }
 """Settings that name places of the host, or secrets, which only come as files."""
 
@@ -126,6 +127,7 @@ def test_secrets_are_files_without_a_default(everything: Model, tmp_path: Path) 
         "remote_vllm_api_key",
         "anthropic_api_key",
         "store_url",
+        "cutover_api_key",
     }
     kept = {files[n].parent for n in ("admin_token", "vllm_api_key", "grafana_password", "postgres_password")}
     assert kept == {REPO / ".cutover/secrets"}

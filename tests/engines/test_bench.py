@@ -35,7 +35,8 @@ async def by_asyncio(settings: Settings, token: str, items: Sequence[str], word:
     waiting, took = iter(items), []
     async with httpx2.AsyncClient(trust_env=False) as http:
         recipe, url = workload.load(NOTES, service="notes"), settings.service_url("notes")
-        asker = Asker(client=http, url=url, workload=recipe, token=token, limit_s=120, clock=time.perf_counter)
+        asker = Asker(client=http, url=url, workload=recipe, keys=settings.api_keys, token=token, limit_s=120,
+                      clock=time.perf_counter)  # fmt: skip
 
         async def user() -> None:
             for item in waiting:

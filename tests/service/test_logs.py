@@ -19,7 +19,12 @@ from tests.fakes.engine import FakeEngine, Fault, serving
 from tests.service.scripted import ScriptedClient, served
 
 PLANTED = "Wanda Example, +49 170 1234567"
-KEYS = {"ADMIN_TOKEN": "admin-0123456789", "VLLM_API_KEY": 'key-"quoted"-98765', "ANTHROPIC_API_KEY": "paid-5555-4444"}
+KEYS = {
+    "ADMIN_TOKEN": "admin-0123456789",
+    "VLLM_API_KEY": 'key-"quoted"-98765',
+    "ANTHROPIC_API_KEY": "paid-5555-4444",
+    "CUTOVER_API_KEY": "cutover-7777-8888",
+}
 LOGGERS = ("", "cutover", "uvicorn", "uvicorn.error", "openai", "httpx", "httpx2")
 
 

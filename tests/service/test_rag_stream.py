@@ -31,8 +31,9 @@ async def test_a_whole_stream_is_passages_tokens_done(stocked: Desk) -> None:
     """The sources come before the first token, the citations with the last event."""
     found = await streamed(stocked, *ended(answer("At 02:40.")))
 
-    assert [name for name, _ in found] == ["retrieved", "token", "token", "done"]
+    assert [name for name, _ in found] == ["retrieved", "token", "token", "citations", "done"]
     done = found[-1][1]
+    assert found[-2][1]["citations"] == done["citations"]
     assert (done["outcome"], done["answer"], done["citations"][0]["n"]) == ("complete", "At 02:40.", 1)
     assert done["llm"]["provider"] == "vllm"
     assert found[0][1]["hits"][0]["text"] == "The backup starts at 02:40."
@@ -44,7 +45,7 @@ async def test_a_restart_voids_the_tokens_so_far(stocked: Desk) -> None:
     final = ended(answer("At 02:40.", provider="ollama", error=cut("It")), outcome=Outcome.RESCUED)
     found = await streamed(stocked, Token(text="It"), restart, *final)
 
-    assert [name for name, _ in found] == ["retrieved", "token", "restart", "token", "token", "done"]
+    assert [name for name, _ in found] == ["retrieved", "token", "restart", "token", "token", "citations", "done"]
     assert found[2][1] == {"provider": "ollama", "reason": "cut"}
     assert (found[-1][1]["outcome"], found[-1][1]["answer"]) == ("rescued", "At 02:40.")
 
@@ -98,8 +99,8 @@ async def test_without_passages_the_stream_ends_at_once(rag: Desk) -> None:
     """No passages, no model, still a terminal event."""
     found = await streamed(rag)
 
-    assert [name for name, _ in found] == ["retrieved", "done"]
-    assert (found[1][1]["answerable"], found[1][1]["llm"], rag.llm.requests) == (False, None, [])
+    assert [name for name, _ in found] == ["retrieved", "citations", "done"]
+    assert (found[2][1]["answerable"], found[2][1]["llm"], rag.llm.requests) == (False, None, [])
 
 
 async def test_a_bad_question_is_a_plain_problem(rag: Desk) -> None:

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sqlite3
 import subprocess
 import sys
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
 from services.ner.store import SqliteGraph
-from services.notes.store import SqliteNotebook, Summary, VersionConflict
+from services.notes.notebook import StoredNotebooks
+from services.notes.store import Notebook, Summary, VersionConflict
 from services.rag.chunking import Span, passages
 from services.rag.store import SqliteDocuments
+from services.store.sqlite import url_of
 from services.web.provenance import Producer
 from services.web.sqlite import Database, StoreError
 
@@ -117,11 +121,11 @@ class TestReopened:
 
     async def test_notes_and_their_summaries_survive(self, tmp_path: Path) -> None:
         """Version, text and summary are as they were."""
-        async with SqliteNotebook(tmp_path / "notes.db") as store:
+        async with notebook(tmp_path) as store:
             note = await store.add("A", TEXT)
             kept = await store.summarised(note.id, Summary(text="s", of_version=1, producer=MADE))
 
-        async with SqliteNotebook(tmp_path / "notes.db") as store:
+        async with notebook(tmp_path) as store:
             assert await store.get(note.id) == kept
 
     async def test_the_graph_survives(self, tmp_path: Path) -> None:
@@ -145,7 +149,7 @@ class TestDeleted:
 
     async def test_no_byte_of_a_deleted_note_stays(self, tmp_path: Path) -> None:
         """The same for a note and its summary."""
-        async with SqliteNotebook(tmp_path / "notes.db") as store:
+        async with notebook(tmp_path) as store:
             await store.add("Other", "Stays.")
             note = await store.add("A", TEXT)
             await store.summarised(note.id, Summary(text=SECRET, of_version=1, producer=MADE))
@@ -162,6 +166,12 @@ class TestDeleted:
             assert not held(tmp_path)
 
 
+@contextlib.asynccontextmanager
+async def notebook(folder: Path) -> AsyncIterator[Notebook]:
+    async with StoredNotebooks(url_of(folder / "notes.db")) as store:
+        yield store.of("default")
+
+
 def held(folder: Path) -> bool:
     """Whether any file of `folder` holds the secret word, whole or as the index stems it."""
     return any(STEM.encode() in file.read_bytes() for file in folder.iterdir())
@@ -170,7 +180,7 @@ def held(folder: Path) -> bool:
 class TestNotebook:
     async def test_a_slow_summary_of_an_old_version_replaces_no_newer_one(self, tmp_path: Path) -> None:
         """Two summaries at once: the one of the newer version stays, whichever ends last."""
-        async with SqliteNotebook(tmp_path / "notes.db") as store:
+        async with notebook(tmp_path) as store:
             note = await store.add("A", "one")
             await store.save(note.id, "A", "two", expected=1)
             await store.summarised(note.id, Summary(text="of two", of_version=2, producer=MADE))
@@ -182,7 +192,7 @@ class TestNotebook:
 
     async def test_of_two_saves_over_one_version_one_wins(self, tmp_path: Path) -> None:
         """The second is told the version that is there now, and changes nothing."""
-        async with SqliteNotebook(tmp_path / "notes.db") as store:
+        async with notebook(tmp_path) as store:
             note = await store.add("A", "one")
             await store.save(note.id, "A", "two", expected=1)
             with pytest.raises(VersionConflict) as conflict:

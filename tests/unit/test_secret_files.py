@@ -8,7 +8,7 @@ import pytest
 
 from services.settings import Secret, SettingsError, load
 
-NAMES = ("ADMIN_TOKEN", "VLLM_API_KEY", "REMOTE_VLLM_API_KEY", "ANTHROPIC_API_KEY")
+NAMES = ("ADMIN_TOKEN", "VLLM_API_KEY", "REMOTE_VLLM_API_KEY", "ANTHROPIC_API_KEY", "CUTOVER_API_KEY")
 
 
 @pytest.mark.parametrize("name", NAMES)

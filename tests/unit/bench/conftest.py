@@ -53,7 +53,7 @@ class FakeService:
             return
         self.bodies.append(json.loads((await receive())["body"]))
         headers = {k.decode(): v.decode() for k, v in scope["headers"]}
-        allowed = headers.get("authorization") == f"Bearer {TOKEN}"
+        allowed = headers.get("x-admin-token") == TOKEN
         provider = headers["x-llm-first"] if allowed and "x-llm-first" in headers else "ollama"
         match scope["path"]:
             case "/v1/ask":

@@ -17,6 +17,7 @@ import pytest
 from services.migration import workload
 from services.migration.asking import Asker
 from services.migration.records import Side
+from services.settings import load
 from tests.unit.bench.conftest import ROOT, TOKEN, FakeService, Locust
 
 ROUNDS, SIZE, USERS = 6, 12, 3
@@ -31,7 +32,8 @@ async def asked(url: str, items: Sequence[str], number: int) -> Times:
     waiting = iter(items)
     async with httpx2.AsyncClient(trust_env=False) as http:
         recipe = workload.load(RAG, service="rag")
-        asker = Asker(client=http, url=url, workload=recipe, token=TOKEN, limit_s=30, clock=time.perf_counter)
+        asker = Asker(client=http, url=url, workload=recipe, keys=load({}).api_keys, token=TOKEN, limit_s=30,
+                      clock=time.perf_counter)  # fmt: skip
 
         async def user() -> None:
             for item in waiting:

@@ -58,6 +58,10 @@ class TestTimes:
 
 
 class TestEnds:
+    def test_a_model_that_says_it_is_not_stated_has_answered(self, bench: Bench) -> None:
+        """It took as long as any other answer; only where nobody was asked is there nothing to measure."""
+        assert read(bench, stream(WORD, WORD, done(answerable=False))).problem is None
+
     @pytest.mark.parametrize(
         ("events", "problem"),
         [

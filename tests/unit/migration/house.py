@@ -137,7 +137,7 @@ class House:
         if request.url.path == "/metrics":
             return httpx2.Response(200, text=self._metrics())
         first = request.headers.get("X-LLM-First")
-        if first and request.headers.get("Authorization") != f"Bearer {TOKEN}":
+        if first and request.headers.get("X-Admin-Token") != TOKEN:
             return httpx2.Response(403, json={"type": "about:measuring-refused", "detail": "token"})
         standing = self._rollout().standing(self.service)
         key = request.headers.get("X-Sticky-Key", "")

@@ -90,8 +90,8 @@ async def test_what_was_retrieved_is_kept_with_a_streamed_answer(tmp_path: Path)
     house = House(home=tmp_path, stream=True)
     client = house.seams.connect()
     recipe = workload.load(house.recipe, service="notes")
-    asker = Asker(client=client, url=house.settings.service_url("notes"), workload=recipe, token=TOKEN, limit_s=60,
-                  clock=house.seams.clock)  # fmt: skip
+    asker = Asker(client=client, url=house.settings.service_url("notes"), workload=recipe,
+                  keys=house.settings.api_keys, token=TOKEN, limit_s=60, clock=house.seams.clock)  # fmt: skip
     reply = await asker.ask("n00", Side.BASELINE, "[0000] ")
     assert reply.body["retrieved"] == [{"text": "a passage"}]
 
@@ -122,8 +122,8 @@ async def planned(house: House, *, rounds: int, rate: float) -> tuple[RawFile, P
     raw = RawFile(house.home / "raw.jsonl")
     raw.append([plan])
     async with house.seams.connect() as client:
-        asker = Asker(client=client, url=house.settings.service_url("notes"), workload=recipe, token=TOKEN,
-                      limit_s=60, clock=house.seams.clock)  # fmt: skip
+        asker = Asker(client=client, url=house.settings.service_url("notes"), workload=recipe,
+                      keys=house.settings.api_keys, token=TOKEN, limit_s=60, clock=house.seams.clock)  # fmt: skip
         driver = Driver(asker=asker, plan=plan, raw=raw, clock=house.seams.clock, load=house.seams.load,
                         sleep=house.sleep)  # fmt: skip
         await driver.run(None, lambda *_: None)

@@ -1,0 +1,57 @@
+"""Cuts texts to the window of an embedding model, by its own tokenizer, before any provider sees them.
+
+vLLM answers 400 to a text that is too long, Ollama cuts at another place and answers 200 (reference/services.md 4.3):
+only a text that fits gives the same vector everywhere.
+"""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from typing import Any
+
+from services.llm.errors import ConfigError
+
+TOKENIZER = "tokenizer.json"
+
+
+class Cutter:
+    """Cuts to `tokens` tokens, the special ones included. `file` is read by the first text that could be too long."""
+
+    def __init__(self, file: Path, *, tokens: int) -> None:
+        self._file = file
+        self._tokens = tokens
+        self._lock = threading.Lock()
+        self._tokenizer: Any = None
+
+    def cut(self, text: str) -> str:
+        """`text`, or its beginning up to the end of the last word that fits whole. Raises `ConfigError`."""
+        tokenizer = self.tokenizer()
+        room = self._tokens - tokenizer.num_special_tokens_to_add(is_pair=False)
+        encoded = tokenizer.encode(text, add_special_tokens=False)
+        if len(encoded.ids) <= room:
+            return text
+        words = encoded.word_ids
+        last = room
+        while last > 0 and words[last] == words[last - 1]:
+            last -= 1
+        return text[: encoded.offsets[(last or room) - 1][1]]
+
+    def tokenizer(self) -> Any:
+        """The model's tokenizer, neither cutting nor padding by itself. Raises `ConfigError` where it is not there."""
+        with self._lock:
+            if self._tokenizer is None:
+                self._tokenizer = read(self._file)
+            return self._tokenizer
+
+
+def read(file: Path) -> Any:
+    """The tokenizer of a model's folder. Raises `ConfigError` that says how to get it."""
+    from tokenizers import Tokenizer
+
+    if not file.is_file():
+        raise ConfigError(f"no tokenizer {file}; `cutover models --fetch {file.parents[1].name}` brings it")
+    tokenizer = Tokenizer.from_file(str(file))
+    tokenizer.no_truncation()  # the file of MiniLM says 128 tokens and padding up to them, its model card 256 and none
+    tokenizer.no_padding()
+    return tokenizer

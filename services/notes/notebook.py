@@ -1,0 +1,201 @@
+"""Notes in one SQLite file or in PostgreSQL: the adapter of the port in `store.py`."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Sequence
+
+from sqlalchemy import Connection, delete, select, update
+
+from services.notes import rows, tag_rows
+from services.notes.store import (
+    Imported,
+    Kept,
+    Link,
+    Note,
+    NoteHit,
+    NoteTag,
+    Outcome,
+    Summary,
+    TagCount,
+    TagState,
+    Version,
+)
+from services.notes.tables import NOTE, SCHEMA, WORDS
+from services.store.clock import Clock, utc_now
+from services.store.database import Database
+
+NewId = Callable[[], str]
+
+
+def new_id() -> str:
+    """Random, so that it says nothing of other notes."""
+    return uuid.uuid4().hex
+
+
+class StoredNotebooks:
+    """Every workspace's notes in the store at `url`."""
+
+    def __init__(self, url: str, *, now: Clock = utc_now, new_id: NewId = new_id) -> None:
+        self._database = Database(url, SCHEMA)
+        self._now = now
+        self._new_id = new_id
+
+    async def __aenter__(self) -> StoredNotebooks:
+        await self._database.__aenter__()
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        await self._database.aclose()
+
+    async def check(self) -> None:
+        await self._database.check()
+
+    def of(self, workspace: str) -> StoredNotebook:
+        return StoredNotebook(self._database, workspace, now=self._now, new_id=self._new_id)
+
+
+class StoredNotebook:
+    """One workspace's notes; no call reaches another's."""
+
+    def __init__(self, database: Database, workspace: str, *, now: Clock, new_id: NewId) -> None:
+        self._database = database
+        self._workspace = workspace
+        self._now = now
+        self._new_id = new_id
+
+    async def add(self, title: str, text: str) -> Note:
+        values = {"id": self._new_id(), "title": title, "text": text, "version": 1}
+        return await self._database.write(lambda c: self._add(c, values))
+
+    async def get(self, note_id: str) -> Note | None:
+        return await self._database.read(lambda c: rows.one(c, self._workspace, note_id))
+
+    async def page(self, limit: int, after: int, *, archived: bool | None = None) -> list[Note]:
+        query = select(NOTE).where(NOTE.c.workspace == self._workspace, NOTE.c.number > after)
+        if archived is not None:
+            query = query.where(NOTE.c.archived == archived)
+        return await self._database.read(lambda c: rows.several(c, query.order_by(NOTE.c.number).limit(limit)))
+
+    async def save(self, note_id: str, title: str, text: str, *, expected: int | None) -> Note | None:
+        return await self._changed(note_id, lambda c, note: self._save(c, note, title, text, expected))
+
+    async def archive(self, note_id: str, *, is_archived: bool) -> Note | None:
+        change = update(NOTE).values(archived=is_archived)
+        return await self._changed(note_id, lambda c, note: c.execute(change.where(NOTE.c.number == note.number)))
+
+    async def delete(self, note_id: str) -> bool:
+        deleted = await self._database.write(lambda c: self._delete(c, note_id))
+        if deleted:
+            await self._database.forget()
+        return deleted
+
+    async def history(self, note_id: str) -> list[Version]:
+        def read(c: Connection) -> list[Version]:
+            note = rows.one(c, self._workspace, note_id)
+            return [] if note is None else rows.history(c, note.number)
+
+        return await self._database.read(read)
+
+    async def links(self, note: Note) -> tuple[list[Link], list[str]]:
+        return await self._database.read(lambda c: rows.links(c, self._workspace, note))
+
+    async def search(self, query: str, limit: int) -> list[NoteHit]:
+        return await self._database.read(lambda c: rows.search(c, self._workspace, query, limit))
+
+    async def summarised(self, note_id: str, summary: Summary) -> Note | None:
+        return await self._changed(note_id, lambda c, note: rows.keep_summary(c, note, summary))
+
+    async def suggested(self, note_id: str, tags: Sequence[NoteTag]) -> Note | None:
+        return await self._changed(note_id, lambda c, note: tag_rows.suggest(c, self._workspace, note, tags))
+
+    async def judged(self, note_id: str, tags: Sequence[str], state: TagState) -> Note | None:
+        return await self._changed(note_id, lambda c, note: tag_rows.judge(c, self._workspace, note, tags, state))
+
+    async def tags(self) -> list[TagCount]:
+        return await self._database.read(lambda c: tag_rows.counts(c, self._workspace))
+
+    async def merge(self, tags: Sequence[str], into: str) -> int:
+        return await self._database.write(lambda c: tag_rows.merge(c, self._workspace, tags, into))
+
+    async def take(self, kept: Sequence[Kept]) -> list[Imported]:
+        return await self._database.write(lambda c: [self._take(c, one) for one in kept])
+
+    async def _changed(self, note_id: str, change: Callable[[Connection, Note], object]) -> Note | None:
+        """The note after `change`, both in one transaction; None when there is none."""
+
+        def write(c: Connection) -> Note | None:
+            note = rows.one(c, self._workspace, note_id)
+            if note is None:
+                return None
+            change(c, note)
+            return rows.one(c, self._workspace, note_id)
+
+        return await self._database.write(write)
+
+    def _add(self, c: Connection, values: dict[str, object]) -> Note:
+        now = self._now()
+        unsaid = {"path": "", "properties": "", "archived": False}
+        note = {**unsaid, "created_at": now, "updated_at": now, **values}
+        number = rows.add(c, self._workspace, note)
+        WORDS.put(c, [(number, (str(note["title"]), str(note["text"])))])
+        return rows.several(c, select(NOTE).where(NOTE.c.number == number))[0]
+
+    def _save(self, c: Connection, note: Note, title: str, text: str, expected: int | None) -> None:
+        rows.save(c, note, title, text, expected=expected, at=self._now())
+        WORDS.put(c, [(note.number, (title, text))])
+
+    def _delete(self, c: Connection, note_id: str) -> bool:
+        note = rows.one(c, self._workspace, note_id)
+        if note is None:
+            return False
+        WORDS.drop(c, [note.number])
+        c.execute(delete(NOTE).where(NOTE.c.number == note.number))
+        tag_rows.drop_unused(c, self._workspace)
+        WORDS.scrub(c)
+        return True
+
+    def _take(self, c: Connection, kept: Kept) -> Imported:
+        page = kept.page
+        note = rows.one(c, self._workspace, page.note_id) if page.note_id else None
+        note = note or (None if page.note_id else rows.at_path(c, self._workspace, page.path))
+        outcome, note_id = (Outcome.NEW, self._take_new(c, kept)) if note is None else self._take_again(c, note, kept)
+        return Imported(path=page.path, outcome=outcome, note_id=note_id, left_out=page.left_out)
+
+    def _take_new(self, c: Connection, kept: Kept) -> str:
+        page = kept.page
+        created_at = page.created_at or page.updated_at or self._now()
+        values = {
+            "id": page.note_id or self._new_id(),
+            "path": page.path if kept.path is None else kept.path,
+            "title": page.title,
+            "text": page.text,
+            "properties": page.properties,
+            "archived": page.is_archived,
+            "version": kept.version,
+            "created_at": created_at,
+            "updated_at": page.updated_at or created_at,
+        }
+        note = self._add(c, values)
+        for old in kept.history:
+            if old.version != kept.version:
+                rows.keep_version(c, note.number, old.version, old.title, old.text, old.saved_at)
+        if kept.summary is not None:
+            rows.keep_summary(c, note, kept.summary)
+        tag_rows.restore(c, self._workspace, note.number, kept.tags)
+        return note.id
+
+    def _take_again(self, c: Connection, note: Note, kept: Kept) -> tuple[Outcome, str]:
+        page = kept.page
+        accepted = {t.tag for t in note.tags if t.state is TagState.ACCEPTED}
+        new_tags = [tag for tag in page.tags if tag not in accepted]
+        is_same_text = (note.title, note.text) == (page.title, page.text)
+        is_same_rest = (note.properties, note.is_archived) == (page.properties, page.is_archived)
+        if is_same_text and is_same_rest and not new_tags:
+            return Outcome.UNCHANGED, note.id
+        if not is_same_text:
+            self._save(c, note, page.title, page.text, None)
+        tag_rows.judge(c, self._workspace, note, new_tags, TagState.ACCEPTED)
+        rest = {"properties": page.properties, "archived": page.is_archived}
+        c.execute(update(NOTE).where(NOTE.c.number == note.number).values(rest))
+        return Outcome.CHANGED, note.id

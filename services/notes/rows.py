@@ -1,0 +1,153 @@
+"""Statements on notes, their history, summaries and links, inside a transaction that the caller holds."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import Connection, Row, Select, delete, insert, select, update
+
+from services.notes.links import named, targets
+from services.notes.store import Link, Note, NoteHit, NoteTag, Summary, TagState, Version, VersionConflict
+from services.notes.tables import LINK, NOTE, NOTE_TAG, PRODUCER, SUMMARY, TAG, VERSION, WORDS
+from services.web.provenance import Producer
+
+
+def one(c: Connection, workspace: str, note_id: str) -> Note | None:
+    """The note of the workspace with this id."""
+    found = several(c, select(NOTE).where(NOTE.c.workspace == workspace, NOTE.c.id == note_id))
+    return found[0] if found else None
+
+
+def at_path(c: Connection, workspace: str, path: str) -> Note | None:
+    """The oldest note that came from this place of a folder."""
+    where = (NOTE.c.workspace == workspace, NOTE.c.path == path)
+    found = several(c, select(NOTE).where(*where).order_by(NOTE.c.number).limit(1))
+    return found[0] if found else None
+
+
+def several(c: Connection, query: Select[Any]) -> list[Note]:
+    """The notes of a query over `NOTE`, in its order, with what was made of them; three statements in all."""
+    rows = c.execute(query).all()
+    numbers = [row.number for row in rows]
+    summaries = {row.note: _summary(row) for row in c.execute(select(SUMMARY).where(SUMMARY.c.note.in_(numbers)))}
+    tags = _tags(c, numbers)
+    return [_note(row, summaries.get(row.number), tags[row.number]) for row in rows]
+
+
+def add(c: Connection, workspace: str, values: Mapping[str, Any]) -> int:
+    """The number of a new note of these columns, its first version kept."""
+    row = {**values, "workspace": workspace, "name": named(values.get("path") or values["title"])}
+    number = c.execute(insert(NOTE).values(row)).inserted_primary_key
+    assert number is not None
+    keep_version(c, number[0], values["version"], values["title"], values["text"], values["updated_at"])
+    _link(c, number[0], values["text"])
+    return int(number[0])
+
+
+def save(c: Connection, note: Note, title: str, text: str, *, expected: int | None, at: str) -> None:
+    """A new version of `note`. Raises `VersionConflict` unless it is at `expected` (None: at any)."""
+    if expected is not None and note.version != expected:
+        raise VersionConflict(note.version)
+    version = note.version + 1
+    values = {"title": title, "text": text, "name": named(note.path or title), "version": version, "updated_at": at}
+    c.execute(update(NOTE).where(NOTE.c.number == note.number).values(values))
+    keep_version(c, note.number, version, title, text, at)
+    c.execute(delete(LINK).where(LINK.c.note == note.number))
+    _link(c, note.number, text)
+
+
+def keep_version(c: Connection, number: int, version: int, title: str, text: str, at: str) -> None:
+    """One version into the history."""
+    c.execute(insert(VERSION).values(note=number, version=version, title=title, text=text, saved_at=at))
+
+
+def keep_summary(c: Connection, note: Note, summary: Summary) -> None:
+    """`summary` in place of an older one; a slow one of an old version never replaces one of a newer version."""
+    kept = note.summary
+    if kept is not None and kept.of_version > summary.of_version:
+        return
+    c.execute(delete(SUMMARY).where(SUMMARY.c.note == note.number))
+    values = {"note": note.number, "summary": summary.text, "of_version": summary.of_version}
+    c.execute(insert(SUMMARY).values({**values, **summary.producer.model_dump()}))
+
+
+def history(c: Connection, number: int) -> list[Version]:
+    """Every version, newest first."""
+    rows = c.execute(select(VERSION).where(VERSION.c.note == number).order_by(VERSION.c.version.desc()))
+    return [Version(version=r.version, title=r.title, text=r.text, saved_at=r.saved_at) for r in rows]
+
+
+def links(c: Connection, workspace: str, note: Note) -> tuple[list[Link], list[str]]:
+    """Where the note's links lead, in their order, and who links to the note.
+
+    Of several notes of one name the oldest is meant. A note does not link to itself.
+    """
+    names = targets(note.text)
+    named_so = select(NOTE.c.name, NOTE.c.id).where(NOTE.c.workspace == workspace, NOTE.c.name.in_(names))
+    ids: dict[str, str] = {}
+    for row in c.execute(named_so.order_by(NOTE.c.number)):
+        ids.setdefault(row.name, row.id)
+    out = [Link(name=name, note_id=ids.get(name)) for name in names]
+    back = (
+        select(NOTE.c.id)
+        .join(LINK, LINK.c.note == NOTE.c.number)
+        .where(NOTE.c.workspace == workspace, LINK.c.name == named(note.path or note.title), NOTE.c.id != note.id)
+    )
+    return out, list(c.execute(back.order_by(NOTE.c.number)).scalars())
+
+
+def search(c: Connection, workspace: str, query: str, limit: int) -> list[NoteHit]:
+    """The best notes for any of the words, archived ones left out."""
+    found = WORDS.matches(c, query, snippet="text")
+    if found is None:
+        return []
+    shown = (NOTE.c.id, NOTE.c.title, found.c.snippet, found.c.score)
+    hits = (
+        select(*shown).join(found, found.c.key == NOTE.c.number).where(NOTE.c.workspace == workspace, ~NOTE.c.archived)
+    )
+    best = hits.order_by(found.c.score.desc(), NOTE.c.number).limit(limit)
+    return [NoteHit(**row._mapping) for row in c.execute(best)]
+
+
+def producer_of(row: Row[Any]) -> Producer:
+    """The producer in a row that has its columns."""
+    return Producer(**{column: getattr(row, column) for column in PRODUCER})
+
+
+def _link(c: Connection, number: int, text: str) -> None:
+    names = targets(text)
+    if names:
+        c.execute(insert(LINK), [{"note": number, "name": name} for name in names])
+
+
+def _tags(c: Connection, numbers: Sequence[int]) -> Mapping[int, list[NoteTag]]:
+    found: dict[int, list[NoteTag]] = defaultdict(list)
+    query = select(NOTE_TAG, TAG.c.slug).join(TAG).where(NOTE_TAG.c.note.in_(numbers)).order_by(TAG.c.slug)
+    for row in c.execute(query):
+        made_by = producer_of(row) if row.provider else None
+        tag = NoteTag(tag=row.slug, state=TagState(row.state), of_version=row.of_version, producer=made_by)
+        found[row.note].append(tag)
+    return found
+
+
+def _summary(row: Row[Any]) -> Summary:
+    return Summary(text=row.summary, of_version=row.of_version, producer=producer_of(row))
+
+
+def _note(row: Row[Any], summary: Summary | None, tags: Sequence[NoteTag]) -> Note:
+    return Note(
+        number=row.number,
+        id=row.id,
+        title=row.title,
+        text=row.text,
+        version=row.version,
+        created_at=row.created_at,
+        updated_at=row.updated_at,
+        is_archived=row.archived,
+        path=row.path,
+        properties=row.properties,
+        summary=summary,
+        tags=tuple(tags),
+    )

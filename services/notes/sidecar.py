@@ -1,0 +1,116 @@
+"""What an export writes beside a note, because Markdown has no place for it: history, summary, open tags."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from services.notes.folder import Found
+from services.notes.pages import MAX_SLUG_CHARS, Page, Unreadable
+from services.notes.store import Kept, Note, NoteTag, Summary, TagState, Version
+from services.notes.tags import slug
+from services.web.fields import Line, Text
+from services.web.provenance import Producer
+
+Number = Annotated[int, Field(ge=1, lt=2**31)]
+
+
+class _Part(BaseModel):
+    """Read from a file that anybody may have written."""
+
+    model_config = ConfigDict(extra="forbid", from_attributes=True)
+
+
+class SummaryPart(_Part):
+    text: str
+    of_version: Number
+    producer: Producer
+
+
+class TagPart(_Part):
+    tag: Annotated[str, Field(min_length=1, max_length=MAX_SLUG_CHARS)]
+    state: TagState
+    of_version: Number
+    producer: Producer | None
+
+
+class VersionPart(_Part):
+    version: Number
+    title: Line
+    text: Text
+    saved_at: str
+
+
+class Sidecar(_Part):
+    """The file `.cutover/ID.json` of an export."""
+
+    format: Literal[1] = 1
+    path: str
+    version: Number
+    summary: SummaryPart | None
+    tags: list[TagPart]
+    history: list[VersionPart]
+
+
+def page_of(note: Note, path: str) -> Page:
+    """A note as the file `path`."""
+    return Page(
+        path=path,
+        title=note.title,
+        text=note.text,
+        tags=tuple(t.tag for t in note.tags if t.state is TagState.ACCEPTED),
+        created_at=note.created_at,
+        updated_at=note.updated_at,
+        is_archived=note.is_archived,
+        note_id=note.id,
+        properties=note.properties,
+    )
+
+
+def beside(note: Note, history: Sequence[Version]) -> bytes:
+    """The rest of it."""
+    told = Sidecar(
+        path=note.path,
+        version=note.version,
+        summary=None if note.summary is None else SummaryPart.model_validate(note.summary),
+        tags=[TagPart.model_validate(t) for t in note.tags],
+        history=[VersionPart.model_validate(v) for v in history],
+    )
+    return told.model_dump_json().encode()
+
+
+def kept(found: Found, page: Page) -> Kept:
+    """What an import brings of `page`. Text that was changed outside since becomes one more version.
+
+    Raises `Unreadable` where what lies beside the note is not what `beside` wrote.
+    """
+    by_hand = tuple(NoteTag(tag=t, state=TagState.ACCEPTED, of_version=1) for t in page.tags)
+    if found.sidecar is None:
+        return Kept(page=page, tags=by_hand)
+    told = _parsed(found.sidecar)
+    newest = max(told.history, key=lambda v: v.version, default=None)
+    is_same = newest is None or (newest.title, newest.text) == (page.title, page.text)
+    return Kept(
+        page=page,
+        path=told.path,
+        version=told.version if is_same else told.version + 1,
+        summary=None if told.summary is None else Summary(**dict(told.summary)),
+        tags=(*(NoteTag(**dict(t)) for t in told.tags if slug(t.tag) == t.tag), *by_hand),
+        history=tuple(Version(**dict(v)) for v in told.history),
+    )
+
+
+def _parsed(data: bytes) -> Sidecar:
+    try:
+        told = Sidecar.model_validate_json(data)
+    except ValidationError as exc:
+        where = ".".join(map(str, exc.errors()[0]["loc"]))
+        raise Unreadable(
+            f"what an export wrote beside it is damaged at {where!r}; remove .cutover to do without"
+        ) from exc
+    numbers = [v.version for v in told.history]
+    if len(set(numbers)) < len(numbers) or any(n > told.version for n in numbers):
+        raise Unreadable("what an export wrote beside it tells versions twice; remove .cutover to do without")
+    return told

@@ -1,0 +1,162 @@
+"""Notes on both stores: history, links, tags that merge, and workspaces that never see one another."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from services.notes.notebook import StoredNotebooks
+from services.notes.store import Link, Note, Notebook, NoteTag, Summary, TagCount, TagState, UnknownTags
+from services.web.provenance import Producer
+
+MADE = Producer(provider="vllm", engine="vllm", model="tiny", prompt_version="1", at="now", params_hash="ab")
+
+
+@pytest.fixture
+async def notebooks(store_url: str) -> AsyncIterator[StoredNotebooks]:
+    async with StoredNotebooks(store_url) as store:
+        yield store
+
+
+@pytest.fixture
+def notebook(notebooks: StoredNotebooks) -> Notebook:
+    return notebooks.of("ours")
+
+
+def suggested(*tags: str) -> list[NoteTag]:
+    return [NoteTag(tag=t, state=TagState.SUGGESTED, of_version=1, producer=MADE) for t in tags]
+
+
+def states(note: Note | None) -> dict[str, str]:
+    assert note is not None
+    return {t.tag: str(t.state) for t in note.tags}
+
+
+class TestNotes:
+    async def test_every_save_stays_in_the_history(self, notebook: Notebook) -> None:
+        """Newest first, titles as well."""
+        note = await notebook.add("A", "one")
+        await notebook.save(note.id, "B", "two", expected=1)
+
+        assert [(v.version, v.title, v.text) for v in await notebook.history(note.id)] == [
+            (2, "B", "two"),
+            (1, "A", "one"),
+        ]
+
+    async def test_an_archived_note_is_only_out_of_the_lists(self, notebook: Notebook) -> None:
+        note, other = await notebook.add("A", "shelved words"), await notebook.add("B", "words")
+        archived = await notebook.archive(note.id, is_archived=True)
+
+        assert archived is not None
+        assert (archived.version, archived.is_archived, await notebook.get(note.id)) == (1, True, archived)
+        assert [n.id for n in await notebook.page(9, 0, archived=False)] == [other.id]
+        assert [h.id for h in await notebook.search("words", 9)] == [other.id]
+        assert len(await notebook.page(9, 0)) == 2
+
+    async def test_links_lead_both_ways_and_follow_the_saves(self, notebook: Notebook) -> None:
+        """By the title, whatever the case; where there is no such note the name stays."""
+        plan = await notebook.add("Big plan", "x")
+        note = await notebook.add("Standup", "See [[big Plan]] and [[Nowhere]].")
+
+        assert await notebook.links(note) == (
+            [Link(name="big plan", note_id=plan.id), Link(name="nowhere", note_id=None)],
+            [],
+        )
+        assert await notebook.links(plan) == ([], [note.id])
+        await notebook.save(note.id, "Standup", "No more.", expected=1)
+        assert await notebook.links(plan) == ([], [])
+
+    async def test_another_workspace_sees_nothing_and_touches_nothing(self, notebooks: StoredNotebooks) -> None:
+        """Neither by id, list, word, link, history nor tag."""
+        ours, theirs = notebooks.of("ours"), notebooks.of("theirs")
+        note = await ours.add("Secret", "xylophone [[Secret]]")
+        await ours.judged(note.id, ["hush"], TagState.ACCEPTED)
+        their = await theirs.add("Other", "[[Secret]]")
+
+        assert (await theirs.get(note.id), await theirs.history(note.id)) == (None, [])
+        assert (await theirs.search("xylophone", 9), await theirs.tags()) == ([], [])
+        assert [n.id for n in await theirs.page(9, 0)] == [their.id]
+        assert await theirs.links(their) == ([Link(name="secret", note_id=None)], [])
+        assert await theirs.save(note.id, "x", "x", expected=None) is None
+        assert await theirs.archive(note.id, is_archived=True) is None
+        assert await theirs.judged(note.id, ["x"], TagState.ACCEPTED) is None
+        assert not await theirs.delete(note.id)
+        with pytest.raises(UnknownTags):
+            await theirs.merge(["hush"], "loud")
+        assert await ours.links(note) == ([Link(name="secret", note_id=note.id)], [])
+
+    async def test_a_summary_that_is_older_than_the_note_is_stale(self, notebook: Notebook) -> None:
+        note = await notebook.add("A", "one")
+        fresh = await notebook.summarised(note.id, Summary(text="s", of_version=1, producer=MADE))
+        saved = await notebook.save(note.id, "A", "two", expected=1)
+
+        assert fresh is not None
+        assert saved is not None
+        assert (fresh.is_stale, saved.is_stale, saved.summary) == (False, True, fresh.summary)
+
+
+class TestTags:
+    async def test_a_new_suggestion_takes_the_place_of_an_old_one_only(self, notebook: Notebook) -> None:
+        """What a person accepted or rejected stays, and is not suggested again."""
+        note = await notebook.add("A", "x")
+        await notebook.suggested(note.id, suggested("old", "good", "bad"))
+        await notebook.judged(note.id, ["good"], TagState.ACCEPTED)
+        await notebook.judged(note.id, ["bad"], TagState.REJECTED)
+        again = await notebook.suggested(note.id, suggested("new", "good", "bad"))
+
+        assert states(again) == {"good": "accepted", "bad": "rejected", "new": "suggested"}
+        assert again is not None
+        assert {t.producer for t in again.tags} == {MADE}
+
+    async def test_a_person_may_add_a_tag_of_their_own(self, notebook: Notebook) -> None:
+        note = await notebook.add("A", "x")
+        tagged = await notebook.judged(note.id, ["mine"], TagState.ACCEPTED)
+
+        assert tagged is not None
+        assert tagged.tags == (NoteTag(tag="mine", state=TagState.ACCEPTED, of_version=1, producer=None),)
+
+    async def test_the_counts_leave_out_what_was_rejected(self, notebook: Notebook) -> None:
+        notes = [await notebook.add("A", "x") for _ in range(3)]
+        for note in notes[:2]:
+            await notebook.judged(note.id, ["often"], TagState.ACCEPTED)
+        await notebook.suggested(notes[2].id, suggested("maybe", "often"))
+        await notebook.judged(notes[0].id, ["never"], TagState.REJECTED)
+
+        assert await notebook.tags() == [
+            TagCount(tag="often", accepted=2, suggested=1),
+            TagCount(tag="maybe", accepted=0, suggested=1),
+        ]
+
+    async def test_merged_tags_are_one_under_every_old_name(self, notebook: Notebook) -> None:
+        """Of a note that had both the stronger state stays; a later use of an old name means the new one."""
+        both, one, later = [await notebook.add("A", "x") for _ in range(3)]
+        await notebook.suggested(both.id, suggested("gpu"))
+        await notebook.judged(both.id, ["gpus"], TagState.ACCEPTED)
+        await notebook.judged(one.id, ["gpus"], TagState.ACCEPTED)
+        merged = await notebook.merge(["gpus"], "gpu")
+        again = await notebook.merge(["gpu"], "hardware")
+        await notebook.judged(later.id, ["gpus"], TagState.ACCEPTED)
+
+        assert (merged, again) == (2, 2)
+        assert [states(await notebook.get(n.id)) for n in (both, one, later)] == [{"hardware": "accepted"}] * 3
+        assert await notebook.tags() == [TagCount(tag="hardware", accepted=3, suggested=0)]
+
+    async def test_a_tag_that_nobody_has_cannot_be_merged(self, notebook: Notebook) -> None:
+        """And nothing is changed by the others that were named."""
+        note = await notebook.add("A", "x")
+        await notebook.judged(note.id, ["a"], TagState.ACCEPTED)
+        with pytest.raises(UnknownTags, match="typo"):
+            await notebook.merge(["a", "typo"], "b")
+
+        assert states(await notebook.get(note.id)) == {"a": "accepted"}
+
+    async def test_the_tags_of_a_deleted_note_are_gone_with_it(self, notebook: Notebook) -> None:
+        """Unless another note has them."""
+        note, other = await notebook.add("A", "x"), await notebook.add("B", "x")
+        await notebook.judged(note.id, ["only", "shared"], TagState.ACCEPTED)
+        await notebook.judged(other.id, ["shared"], TagState.ACCEPTED)
+        await notebook.delete(note.id)
+
+        assert await notebook.tags() == [TagCount(tag="shared", accepted=1, suggested=0)]
+        assert await notebook.history(note.id) == []
