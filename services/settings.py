@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from services import api_keys, embedding
+from services import after_save, api_keys, embedding, store_urls
 from services.addresses import base, is_open
 from services.secret_files import secret
 from services.telemetry import Telemetry, parse
@@ -108,16 +108,14 @@ class Settings:
     api_keys: api_keys.ApiKeys
     telemetry: Telemetry
     embedding: embedding.Embedding
+    after_save: tuple[str, ...]
+    stores: store_urls.Stores
     monitor_port: int
     metrics_dir: Path | None
 
     def service_url(self, service: str) -> str:
         """Base URL of a service, for example `http://127.0.0.1:8501`."""
         return self.given_urls[service] or f"http://{self.bind}:{self.ports[service]}"
-
-    def data_path(self, service: str) -> Path:
-        """The SQLite file of a service."""
-        return self.home / "data" / f"{service}.db"
 
 
 def load(env: Mapping[str, str]) -> Settings:
@@ -132,7 +130,6 @@ class _Reader:
 
     def settings(self) -> Settings:
         home = Path(self._values["CUTOVER_HOME"]).expanduser().absolute()
-        bind = self._values["CUTOVER_BIND"]
         vllm_port, ollama_port = self._port("CUTOVER_VLLM_PORT"), self._port("CUTOVER_OLLAMA_PORT")
         ports = {s: self._port(f"CUTOVER_{s.upper()}_PORT") for s in SERVICES}
         monitor_port = self._port("CUTOVER_MONITOR_PORT")
@@ -142,7 +139,7 @@ class _Reader:
             home=home,
             state_dir=self._folder("CUTOVER_STATE_DIR", home / "state"),
             engines_dir=self._folder("CUTOVER_ENGINES_DIR", home / "engines"),
-            bind=bind,
+            bind=self._values["CUTOVER_BIND"],
             vllm_url=self._url("VLLM_URL") or f"http://127.0.0.1:{vllm_port}",
             vllm_is_given=bool(self._values["VLLM_URL"]),
             vllm_api_key=self._secret("VLLM_API_KEY"),
@@ -164,6 +161,8 @@ class _Reader:
             api_keys=api_keys.parse(self._values, self._folder("CUTOVER_STATE_DIR", home / "state"), self._problems),
             telemetry=parse(self._values, self._problems),
             embedding=embedding.parse(self._values, self._problems),
+            after_save=after_save.parse(self._values, self._problems),
+            stores=store_urls.parse(self._values, home, SERVICES, self._problems),
             monitor_port=monitor_port,
             metrics_dir=self._metrics_dir(),
         )
@@ -209,9 +208,8 @@ class _Reader:
 
     def _pin(self, service: str) -> Pin:
         name = f"{service.upper()}_LLM_PROVIDER"
+        name = name if self._values[name] else "LLM_PROVIDER"
         text = self._values[name]
-        if not text:
-            name, text = "LLM_PROVIDER", self._values["LLM_PROVIDER"]
         try:
             return Pin(text)
         except ValueError:

@@ -52,6 +52,17 @@ VARIABLES: tuple[Variable, ...] = (
     Variable(name="CUTOVER_NOTES_URL", default="", meaning="the same for Notes"),
     Variable(name="CUTOVER_NER_URL", default="", meaning="the same for NER"),
     Variable(
+        name="RAG_STORE_URL",
+        default="",
+        meaning="where RAG keeps what it stores: postgresql://user@host/database (docs/STORES.md) or sqlite:////file; "
+        "default the file $CUTOVER_HOME/data/rag.db",
+    ),
+    Variable(name="RAG_STORE_URL_FILE", default="", meaning="file that holds RAG_STORE_URL, for its password"),
+    Variable(name="NOTES_STORE_URL", default="", meaning="the same for Notes"),
+    Variable(name="NOTES_STORE_URL_FILE", default="", meaning="file that holds NOTES_STORE_URL"),
+    Variable(name="NER_STORE_URL", default="", meaning="the same for NER"),
+    Variable(name="NER_STORE_URL_FILE", default="", meaning="file that holds NER_STORE_URL"),
+    Variable(
         name="CUTOVER_MONITOR_PORT",
         default="8512",
         meaning="port of the exporter that shows stages, verdicts and engines to Prometheus (docs/MONITORING.md)",
@@ -101,6 +112,11 @@ VARIABLES: tuple[Variable, ...] = (
         meaning="who embeds, in order: in_process, vllm (EMBED_VLLM_URL), ollama; all must make vectors of one space",
     ),
     Variable(name="EMBED_VLLM_URL", default="", meaning="a vLLM that was started with --runner pooling"),
+    Variable(
+        name="NOTES_AFTER_SAVE",
+        default="",
+        meaning="what Notes makes of a note after its save: summary, tags, or both; a save never waits (docs/NOTES.md)",
+    ),
     Variable(name="LLM_DEADLINE_S", default="120", meaning="seconds a request may take, all attempts together"),
     Variable(name="LLM_CONNECT_S", default="1", meaning="seconds to connect to an engine"),
     Variable(name="LLM_FIRST_TOKEN_S", default="45", meaning="seconds an attempt may take to its first content token"),

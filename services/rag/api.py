@@ -23,12 +23,14 @@ from services.rag.schemas import (
     Search,
 )
 from services.rag.service import AskEvent, Cited, Question, Rag, Reply, Retrieved
-from services.rag.store import Document
+from services.rag.store import DocumentInfo
 from services.web.asking import Asking, Wishes
+from services.web.paging import After, Limit, position, sliced
 from services.web.problems import missing, of_llm
 from services.web.provenance import llm_info, told
 from services.web.room import room
 from services.web.streams import Event, EventStream, while_read
+from services.web.workspace import Workspace
 
 _STREAM: dict[int | str, dict[str, Any]] = {
     200: {"content": {"text/event-stream": {}}, "description": "The answer, or its events with `stream`"}
@@ -40,7 +42,7 @@ def router() -> APIRouter:
     routes = APIRouter(prefix="/v1", tags=["rag"])
     add = routes.add_api_route
     add("/documents", add_document, methods=["POST"], status_code=201, summary="Store and index a document")
-    add("/documents", list_documents, methods=["GET"], summary="Every document")
+    add("/documents", list_documents, methods=["GET"], summary="Documents, a page at a time")
     add("/documents/{document_id}", get_document, methods=["GET"], summary="One document with its text")
     add("/documents/{document_id}", delete_document, methods=["DELETE"], status_code=204, summary="Forget it for good")
     add("/search", search, methods=["POST"], summary="Find passages; asks no model")
@@ -48,8 +50,8 @@ def router() -> APIRouter:
     return routes
 
 
-def _rag(request: Request) -> Rag:
-    use_cases = room(request).use_cases
+def _rag(request: Request, workspace: Workspace) -> Rag:
+    use_cases = room(request).use_cases(workspace)
     assert isinstance(use_cases, Rag)
     return use_cases
 
@@ -65,9 +67,12 @@ async def add_document(body: NewDocument, rag: UseCases, response: Response) -> 
     return _summary(document)
 
 
-async def list_documents(rag: UseCases) -> DocumentList:
-    """Every document, oldest first, without its text."""
-    return DocumentList(documents=[_summary(d) for d in await rag.documents.all()])
+async def list_documents(rag: UseCases, limit: Limit = 20, after: After = "") -> DocumentList:
+    """Documents oldest first, without their texts; `after` is the `next` of the page before."""
+    [number] = position(after, "documents", int) or (0,)
+    found = await rag.documents.page(limit + 1, int(number))
+    shown, onward = sliced(found, limit, "documents", lambda d: (d.number,))
+    return DocumentList(documents=[_summary(d) for d in shown], next=onward)
 
 
 async def get_document(document_id: str, rag: UseCases) -> DocumentDetail:
@@ -144,11 +149,11 @@ def _answer(reply: Reply) -> AskAnswer:
     )
 
 
-def _summary(document: Document) -> DocumentSummary:
+def _summary(document: DocumentInfo) -> DocumentSummary:
     return DocumentSummary(
         id=document.id,
         title=document.title,
         chunks=document.chunks,
-        chars=len(document.text),
+        chars=document.chars,
         created_at=document.created_at,
     )

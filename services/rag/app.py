@@ -12,7 +12,7 @@ from services.llm.build import client_for
 from services.llm.registry import model
 from services.rag import api
 from services.rag.service import Rag
-from services.rag.store import Documents, SqliteDocuments
+from services.rag.store_documents import StoredDocuments
 from services.settings import Settings, load
 from services.web import logs
 from services.web.factory import application
@@ -32,20 +32,24 @@ def create() -> FastAPI:
     return build(settings)
 
 
-def build(settings: Settings, *, client: Client | None = None, store: Documents | None = None) -> FastAPI:
+def build(settings: Settings, *, client: Client | None = None, store: StoredDocuments | None = None) -> FastAPI:
     """The app of `settings`; tests bring their own client and store."""
     registry = CollectorRegistry()
     client = client or client_for(settings, SERVICE, registry)
-    store = store or SqliteDocuments(settings.data_path(SERVICE))
+    stored = store or StoredDocuments(settings.stores.url(SERVICE))
     entry = model(settings.aliases[SERVICE], settings.models_file)
-    rag = Rag(service=SERVICE, alias=entry.alias, context=entry.context, documents=store, client=client)
+
+    def of(workspace: str) -> Rag:
+        documents = stored.of(workspace)
+        return Rag(service=SERVICE, alias=entry.alias, context=entry.context, documents=documents, client=client)
+
     room = Room(
         service=SERVICE,
         client=client,
-        store=store,
+        store=stored,
         limits=settings.limits,
         admin_token=settings.admin_token,
-        use_cases=rag,
+        use_cases=of,
         registry=registry,
         recorder=recorder_for(settings, SERVICE, RECORDED, registry),
         keys=KeyFile(settings.api_keys.file, is_given=settings.api_keys.is_given),

@@ -40,9 +40,10 @@ class DocumentDetail(DocumentSummary):
 
 
 class DocumentList(BaseModel):
-    """Every stored document, oldest first."""
+    """Stored documents, oldest first; `next` is null on the last page."""
 
     documents: list[DocumentSummary]
+    next: str | None
 
 
 class Search(Body):

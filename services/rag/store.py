@@ -1,32 +1,78 @@
-"""Where documents and their passages live: the port that the use cases need, and its SQLite adapter (FTS5, bm25)."""
+"""What RAG keeps, and the port that its use cases need: one workspace's documents, passages, collections and jobs."""
 
 from __future__ import annotations
 
 import hashlib
-import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Protocol
 
 from services.rag.chunking import Span
-from services.web.room import Store
-from services.web.sqlite import Clock, Database, Migration, utc_now
-from services.web.words import match_expression
+from services.rag.parsed import Page, Source
+from services.store.jobs import Job, State
+from services.store.vectors import Space
 
-TITLE_WEIGHT, TEXT_WEIGHT = 2.0, 1.0
-"""A word in the title says more about what a passage is about than one in its text."""
+NO_COLLECTION = ""
+"""The collection of documents that are in none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Document:
-    """A stored document; `chunks` is how many passages it was cut into."""
+class DocumentInfo:
+    """A stored document without its text; `chunks` is how many passages it was cut into, `chars` how long it is.
 
+    `number` orders documents by age. `source` is the address or file name that it came from, empty for plain text;
+    `is_embedded` whether its passages can be found by meaning.
+    """
+
+    number: int
     id: str
     title: str
-    text: str
+    chars: int
     chunks: int
     created_at: str
+    collection: str = NO_COLLECTION
+    source: str = ""
+    media_type: str = ""
+    content_hash: str = ""
+    is_embedded: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Document(DocumentInfo):
+    """A stored document; `pages` say where the pages of its source are in `text`."""
+
+    text: str
+    pages: tuple[Page, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewDocument:
+    """A document to store, already cut: each of `spans` is a passage of `text`, with its vector where there are any.
+
+    `content_hash` tells its source from others, as `content_hash()` makes it.
+    """
+
+    title: str
+    text: str
+    spans: Sequence[Span]
+    collection: str = NO_COLLECTION
+    source: str = ""
+    media_type: str = ""
+    content_hash: str = ""
+    pages: Sequence[Page] = ()
+    vectors: Sequence[Sequence[float]] = ()
+    space: Space | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chunk:
+    """A passage: number `chunk` of its document, exactly `start`..`end` of its text; `page` where it begins."""
+
+    chunk: int
+    start: int
+    end: int
+    page: int | None
+    text: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,130 +86,97 @@ class Hit:
     end: int
     text: str
     score: float
+    page: int | None = None
+    collection: str = NO_COLLECTION
 
 
-class Documents(Store, Protocol):
-    """The port. Everything it raises is a `StoreError`."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Collection:
+    """A named part of a workspace; a document is in one or in none."""
+
+    id: str
+    name: str
+    documents: int
+    created_at: str
+
+
+class NameTaken(Exception):
+    """The workspace has a collection of that name already."""
+
+
+class Documents(Protocol):
+    """The port of one workspace. Everything it raises is a `StoreError`, or says so here."""
 
     async def add(self, title: str, text: str, spans: Sequence[Span]) -> tuple[Document, bool]:
         """The stored document, and whether it is new; title and text that are there already are not stored twice."""
 
+    async def put(self, new: NewDocument, *, job: Job | None = None) -> tuple[Document, bool]:
+        """As `add`, with all that is known of it. With `job`, that is done by the same write: raises `LeaseLost`."""
+
+    async def reindex(self, document_id: str, new: NewDocument, *, job: Job | None = None) -> Document | None:
+        """The document with the passages and vectors of `new` in place of older ones; its text stays. None: gone."""
+
     async def get(self, document_id: str) -> Document | None: ...
 
-    async def all(self) -> list[Document]:
-        """Every document, oldest first."""
+    async def known(self, content_hash: str, collection: str) -> DocumentInfo | None:
+        """The document that was made of the same source."""
+
+    async def page(self, limit: int, after: int, collection: str | None = None) -> list[DocumentInfo]:
+        """At most `limit` documents younger than number `after`, oldest first."""
 
     async def delete(self, document_id: str) -> bool:
         """Forget the document and its passages for good; False when there was none."""
 
-    async def search(self, query: str, k: int) -> list[Hit]:
+    async def chunks(self, document_id: str) -> list[Chunk]:
+        """Its passages in order; empty for a document that is not there."""
+
+    async def search(self, query: str, k: int, collection: str | None = None) -> list[Hit]:
         """The `k` best passages for the words of `query`, best first."""
 
+    async def nearest(self, space: Space, vector: Sequence[float], k: int, collection: str | None = None) -> list[Hit]:
+        """The `k` passages nearest in meaning, their cosines as scores. Raises `ForeignSpace`."""
 
-MIGRATIONS: Sequence[Migration] = (
-    (
-        """CREATE TABLE document (
-            number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, title TEXT NOT NULL, text TEXT NOT NULL,
-            created_at TEXT NOT NULL)""",
-        """CREATE TABLE chunk (
-            id INTEGER PRIMARY KEY, document INTEGER NOT NULL REFERENCES document (number) ON DELETE CASCADE,
-            number INTEGER NOT NULL, start INTEGER NOT NULL, "end" INTEGER NOT NULL, UNIQUE (document, number))""",
-        "CREATE VIRTUAL TABLE chunk_words USING fts5 (title, text, tokenize = 'porter unicode61')",
-    ),
-)
+    async def collections(self) -> list[Collection]:
+        """Every collection, by name."""
 
-_DOCUMENT = """
-    SELECT d.id, d.title, d.text, d.created_at, (SELECT count(*) FROM chunk c WHERE c.document = d.number) AS chunks
-    FROM document d"""
+    async def add_collection(self, name: str) -> Collection:
+        """A new collection. Raises `NameTaken`."""
 
-_SEARCH = """
-    SELECT d.id AS document_id, d.title, c.number AS chunk, c.start, c."end", w.text, -bm25(chunk_words, ?, ?) AS score
-    FROM chunk_words w JOIN chunk c ON c.id = w.rowid JOIN document d ON d.number = c.document
-    WHERE chunk_words MATCH ? ORDER BY score DESC, c.id LIMIT ?"""
+    async def collection(self, collection_id: str) -> Collection | None: ...
 
+    async def rename_collection(self, collection_id: str, name: str) -> Collection | None:
+        """The same collection under another name. Raises `NameTaken`."""
 
-def document_id(title: str, text: str) -> str:
-    """The same content has the same id, here and on every other machine."""
-    return hashlib.sha256(f"{title}\0{text}".encode()).hexdigest()[:20]
+    async def delete_collection(self, collection_id: str) -> bool:
+        """Forget the collection with its documents for good; False when there was none."""
 
+    async def stage(self, source: Source, *, kind: str, payload: dict[str, str]) -> Job:
+        """Keep `source` until its job is done: what was acknowledged survives, read or not."""
 
-class SqliteDocuments:
-    """The adapter for one SQLite file."""
+    async def enqueue(self, *, kind: str, payload: dict[str, str]) -> Job:
+        """A job that needs no source."""
 
-    def __init__(self, path: Path, *, now: Clock = utc_now) -> None:
-        self._database = Database(path, MIGRATIONS)
-        self._now = now
+    async def staged(self, job: Job) -> Source | None:
+        """The source of the job; None when it is done or forgotten."""
 
-    async def __aenter__(self) -> SqliteDocuments:
-        await self._database.__aenter__()
-        return self
+    async def job(self, job_id: str) -> Job | None: ...
 
-    async def __aexit__(self, *exc: object) -> None:
-        await self._database.aclose()
+    async def jobs(self, limit: int, before: int | None = None, state: State | None = None) -> list[Job]:
+        """At most `limit` jobs older than number `before`, newest first."""
 
-    async def check(self) -> None:
-        await self._database.check()
+    async def again(self, job_id: str) -> Job | None:
+        """A dead letter from the start; others stay as they are."""
 
-    async def add(self, title: str, text: str, spans: Sequence[Span]) -> tuple[Document, bool]:
-        return await self._database.write(lambda c: _add(c, title, text, spans, self._now()))
-
-    async def get(self, document_id: str) -> Document | None:
-        return await self._database.read(lambda c: _get(c, document_id))
-
-    async def all(self) -> list[Document]:
-        rows = await self._database.read(lambda c: c.execute(f"{_DOCUMENT} ORDER BY d.number").fetchall())
-        return [Document(**row) for row in rows]
-
-    async def delete(self, document_id: str) -> bool:
-        deleted = await self._database.write(lambda c: _delete(c, document_id))
-        if deleted:
-            await self._database.forget()
-        return deleted
-
-    async def search(self, query: str, k: int) -> list[Hit]:
-        expression = match_expression(query)
-        if expression is None:
-            return []
-        found = (TITLE_WEIGHT, TEXT_WEIGHT, expression, k)
-        rows = await self._database.read(lambda c: c.execute(_SEARCH, found).fetchall())
-        return [Hit(**row) for row in rows]
+    async def forget_job(self, job_id: str) -> bool:
+        """Take the job and its source away; False when there was none."""
 
 
-def _get(connection: sqlite3.Connection, document_id: str) -> Document | None:
-    row = connection.execute(f"{_DOCUMENT} WHERE d.id = ?", (document_id,)).fetchone()
-    return None if row is None else Document(**row)
+def document_id(title: str, text: str, collection: str = NO_COLLECTION) -> str:
+    """The same content in the same collection has the same id, here and on every other machine."""
+    where = f"\0{collection}" if collection else ""
+    return hashlib.sha256(f"{title}\0{text}{where}".encode()).hexdigest()[:20]
 
 
-def _add(
-    connection: sqlite3.Connection, title: str, text: str, spans: Sequence[Span], created_at: str
-) -> tuple[Document, bool]:
-    identifier = document_id(title, text)
-    existing = _get(connection, identifier)
-    if existing is not None:
-        return existing, False
-    number = connection.execute(
-        "INSERT INTO document (id, title, text, created_at) VALUES (?, ?, ?, ?)",
-        (identifier, title, text, created_at),
-    ).lastrowid
-    for n, span in enumerate(spans):
-        chunk = connection.execute(
-            'INSERT INTO chunk (document, number, start, "end") VALUES (?, ?, ?, ?)',
-            (number, n, span.start, span.end),
-        ).lastrowid
-        connection.execute(
-            "INSERT INTO chunk_words (rowid, title, text) VALUES (?, ?, ?)",
-            (chunk, title, text[span.start : span.end]),
-        )
-    document = Document(id=identifier, title=title, text=text, chunks=len(spans), created_at=created_at)
-    return document, True
-
-
-def _delete(connection: sqlite3.Connection, document_id: str) -> bool:
-    row = connection.execute("SELECT number FROM document WHERE id = ?", (document_id,)).fetchone()
-    if row is None:
-        return False
-    number = row["number"]
-    connection.execute("DELETE FROM chunk_words WHERE rowid IN (SELECT id FROM chunk WHERE document = ?)", (number,))
-    connection.execute("DELETE FROM document WHERE number = ?", (number,))
-    connection.execute("INSERT INTO chunk_words (chunk_words) VALUES ('optimize')")  # drops the deleted words as well
-    return True
+def content_hash(data: bytes) -> str:
+    """Equal for equal sources, so that one that is known needs no reading."""
+    return hashlib.sha256(data).hexdigest()

@@ -174,9 +174,13 @@ class Jobs:
         """Keep a claimed job for `lease_s` more. Raises `LeaseLost`."""
         self._change(c, job, lease_until=later(at, lease_s))
 
-    def done(self, c: Connection, job: Job, *, at: str) -> None:
-        """The claimed job is finished, by the transaction that writes its result. Raises `LeaseLost`."""
-        self._change(c, job, state=State.DONE, lease=None, lease_until=None, updated_at=at, **_NO_ERROR)
+    def done(self, c: Connection, job: Job, *, at: str, result: Mapping[str, str] | None = None) -> None:
+        """The claimed job is finished, by the transaction that writes its result. Raises `LeaseLost`.
+
+        `result` is added to its payload: for who asks later what became of it.
+        """
+        told = {"payload": json.dumps({**job.payload, **result})} if result else {}
+        self._change(c, job, state=State.DONE, lease=None, lease_until=None, updated_at=at, **told, **_NO_ERROR)
 
     def failed(self, c: Connection, job: Job, error: JobError, *, at: str) -> State:
         """What becomes of the claimed job: queued to be tried again, or a dead letter. Raises `LeaseLost`."""

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Float, Integer, Subquery, Text, column, text
+from sqlalchemy import Connection, Float, Integer, Subquery, Text, column, select, table, text
 
 from services.store.schema import is_sqlite
 from services.store.words import parts, terms
@@ -91,6 +91,12 @@ class WordIndex:
         counted = [(term, self._count(c, term)) for term in wanted]
         rare = [(term, n) for term, n in counted if n < COMMON_ROWS] or counted
         return self._in_sqlite(rare, snippet) if is_sqlite(c) else self._in_postgres(c, rare, snippet)
+
+    def texts(self, c: Connection) -> Subquery:
+        """The texts that are kept: `key` and a column for each of the index's, to be joined by `key`."""
+        key = column("rowid" if is_sqlite(c) else "key", Integer).label("key")
+        kept = (column(name, Text) for name in self._columns)
+        return select(key, *kept).select_from(table(self._name)).subquery()
 
     def _count(self, c: Connection, term: str) -> int:
         """In how many rows `term` is, as far as `COMMON_ROWS`."""

@@ -7,9 +7,9 @@ import asyncio
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 
+from services.store.errors import StoreError
 from services.web import workers
 from services.web.room import Room, room
-from services.web.sqlite import StoreError
 
 
 def router() -> APIRouter:

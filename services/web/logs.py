@@ -89,7 +89,7 @@ def secrets_of(settings: Settings) -> tuple[str, ...]:
     resorts = settings.last_resorts
     held = (settings.admin_token, settings.vllm_api_key, resorts.remote_key, resorts.anthropic_key)
     own = (settings.api_keys.own,) if settings.api_keys.own else ()
-    return (*own, *(secret.value for secret in held if isinstance(secret, Secret)))
+    return (*own, *settings.stores.passwords, *(secret.value for secret in held if isinstance(secret, Secret)))
 
 
 def exception(error: BaseException, *, tells_words: bool) -> dict[str, Any]:

@@ -16,8 +16,8 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from services.llm.errors import AllProvidersFailed, ContextTooLong, DeadlineExceeded, Kind, LLMError
+from services.store.errors import StoreError
 from services.web.request_id import HEADER, request_id
-from services.web.sqlite import StoreError
 
 MEDIA_TYPE = "application/problem+json"
 DEAD_RETRY_AFTER_S = 5.0

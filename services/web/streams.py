@@ -15,8 +15,8 @@ from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
 
 from services.llm.errors import LLMError
+from services.store.errors import StoreError
 from services.web.problems import Problem, of_llm, of_store, unexpected
-from services.web.sqlite import StoreError
 
 T = TypeVar("T")
 log = logging.getLogger("cutover.web")

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import sqlite3
 from itertools import pairwise
 
+import sqlalchemy
 from hypothesis import given
 from hypothesis import strategies as st
+from sqlalchemy import select
 
 from services import sample
 from services.ner.shape import EntityType
 from services.rag.chunking import TARGET_CHARS, Span, passages, supporting
-from services.rag.store import MIGRATIONS
-from services.web.words import match_expression
+from services.store import sqlite
+from services.store.lexical import WordIndex
+from services.store.words import terms
 
 TEXTS = st.text(alphabet=st.sampled_from("ab .!\n\t\u2028é\N{WARNING SIGN}"), max_size=400)
 
@@ -64,20 +66,18 @@ class TestWords:
     @given(st.text(max_size=60))
     def test_no_words_are_ever_a_syntax_error(self, words: str) -> None:
         """Whatever is typed is either nothing to search or a query that the index takes."""
-        expression = match_expression(words)
-        if expression is None:
-            return
-        connection = sqlite3.connect(":memory:")
-        try:
-            for statement in MIGRATIONS[0]:
-                connection.execute(statement)
-            connection.execute("SELECT rowid FROM chunk_words WHERE chunk_words MATCH ?", (expression,)).fetchall()
-        finally:
-            connection.close()
+        index = WordIndex("words", ("title", "text"), (2.0, 1.0))
+        engine = sqlite.engine(sqlalchemy.make_url("sqlite://"), writes=True, connections=1)
+        with engine.begin() as c:
+            index.create(c)
+            matches = index.matches(c, words)
+            if matches is not None:
+                c.execute(select(matches.c.key)).all()
+        engine.dispose()
 
     def test_stop_words_and_repeats_are_left_out(self) -> None:
         """They slow the search and find worse passages."""
-        assert match_expression("When does the backup of the Backup start?") == '"backup" OR "start"'
+        assert terms("When does the backup of the Backup start?") == ["backup", "start"]
 
 
 class TestSample:

@@ -16,7 +16,7 @@ from services.llm.errors import (
     DeadlineExceeded,
     LLMError,
 )
-from services.web.sqlite import StoreError
+from services.store.errors import StoreError
 from tests.service.scripted import Desk, cut
 
 SUMMARISE = {"text": "Ivo swaps the fan."}

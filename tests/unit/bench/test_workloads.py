@@ -18,7 +18,8 @@ from services.ner.shape import MAX_ENTITIES, MAX_SURFACE_CHARS, EntityType
 from services.notes.prompts import MAX_KNOWN, MAX_NEW
 from services.notes.tags import Tag, suggested
 from services.rag.chunking import passages
-from services.rag.store import SqliteDocuments
+from services.rag.store_documents import StoredDocuments
+from services.store.sqlite import url_of
 
 WORKLOADS = Path(__file__).parents[3] / "bench" / "workloads"
 NONCE = "[3f2a] "
@@ -104,7 +105,8 @@ class TestRag:
     async def test_the_passage_is_found_with_a_nonce_before_the_question(self, tmp_path: Path) -> None:
         """All are found, and nearly all come first: retrieval without any engine is that good."""
         first = []
-        async with SqliteDocuments(tmp_path / "rag.db") as documents:
+        async with StoredDocuments(url_of(tmp_path / "rag.db")) as store:
+            documents = store.of("default")
             for document in sample.documents():
                 await documents.add(document.title, document.text, passages(document.text))
             for item in recipe("rag").items:

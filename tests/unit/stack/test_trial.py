@@ -33,7 +33,8 @@ ONE = Loaded(weights=4 * GIB, size=5 * GIB, size_vram=0)
 def stack(settings: Settings, env: Env, progress: Recorder) -> Settings:
     """Both fake engines up, and a Notes that has stored something."""
     local.up(settings, progress, env=env, services=())
-    source = settings.data_path("notes")
+    source = settings.stores.file("notes")
+    assert source is not None
     source.parent.mkdir(parents=True)
     with contextlib.closing(sqlite3.connect(source)) as store:
         store.execute("CREATE TABLE kept (word TEXT)")
@@ -180,3 +181,15 @@ def test_a_containers_limit_counts_before_the_machines_memory(tmp_path: Path) ->
     assert headroom.free_bytes(meminfo=meminfo, cgroup=tmp_path) == 2048 * 1024
     (tmp_path / "memory.max").write_text("1500\n")
     assert headroom.free_bytes(meminfo=meminfo, cgroup=tmp_path) == 1000
+
+
+def test_a_service_whose_data_is_in_a_server_is_not_tried(env: Env, stack: Settings, progress: Recorder) -> None:
+    """Its trial would write into the data that it must not touch."""
+    elsewhere = settings_room.load({**env, "NOTES_STORE_URL": "postgresql://me@db/team"})
+    with (
+        pytest.raises(StackError, match="unset NOTES_STORE_URL"),
+        trials(elsewhere, "notes", progress, env=env, parallel=(1,), given={}),
+    ):
+        pytest.fail("nothing may be measured")
+
+    assert ours(stack) == {}
