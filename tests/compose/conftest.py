@@ -54,7 +54,7 @@ def engine(compose_command: None) -> None:
 def secrets(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Files as docs/COMPOSE.md makes them: in a folder of the owner's, each readable by the container's user."""
     folder = tmp_path_factory.mktemp("secrets")
-    for name in ("admin_token", "vllm_api_key", "grafana_password"):
+    for name in ("admin_token", "vllm_api_key", "grafana_password", "postgres_password"):
         (folder / name).write_text(f"{uuid.uuid4().hex}\n")
         (folder / name).chmod(0o644)
     return folder

@@ -26,6 +26,7 @@ Say = Callable[[str], None]
 Leftovers = Callable[[str], list[str]]
 BUILD_S = 1800
 TAG = "cutover-test"
+STANDINS = ("ollama", "prometheus", "alertmanager", "postgres")
 NEWER = f"{TAG}/services:newer"
 """A second name of the services' image, for the test of an upgrade."""
 
@@ -46,14 +47,14 @@ def build(child_env: dict[str, str], scratch: Path, say: Say) -> dict[str, str]:
     say(f"image vllm (CPU): {time.monotonic() - began:.0f} s")
     standins = ["-f", "tests/compose/Dockerfile.standins", "--build-arg", f"BASE_IMAGE={base}"]
     standins += ["--build-context", f"engine={scratch / 'ollama'}"]
-    for name in ("ollama", "prometheus", "alertmanager"):
+    for name in STANDINS:
         _built(name, [*standins, "--target", name])
     ours = "label=org.opencontainers.image.title=cutover-services"
     said(["docker", "image", "prune", "--force", "--filter", ours])  # those that lost their name to the new one
     return {
         "BASE_IMAGE": base,
         "CUTOVER_IMAGE": f"{TAG}/services",
-        **{f"{name.upper()}_IMAGE": f"{TAG}/{name}" for name in ("vllm", "ollama", "prometheus", "alertmanager")},
+        **{f"{name.upper()}_IMAGE": f"{TAG}/{name}" for name in ("vllm", *STANDINS)},
     }
 
 
