@@ -76,7 +76,7 @@ class Worker:
             except StoreError as exc:
                 LOG.warning("worker.store_failed reason=%s", exc)
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(self._poll_s):  # `wait_for` of Python 3.11 loses a cancellation beside a wake
+                async with asyncio.timeout(self._poll_s):  # 3.11's `wait_for` loses a cancellation beside a wake
                     await self._woken.wait()
             self._woken.clear()
 
