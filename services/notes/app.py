@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry
 from services import admin
 from services.llm.build import client_for
 from services.llm.registry import model
-from services.notes import api, api_folder, api_jobs, api_tags, background
+from services.notes import api, api_ask, api_folder, api_jobs, api_tags, background
 from services.notes.folder import MAX_ZIP_BYTES
 from services.notes.notebook import StoredNotebooks
 from services.notes.service import Notes
@@ -59,6 +59,13 @@ def build(settings: Settings, *, client: Client | None = None, store: StoredNote
         metrics_dir=settings.metrics_dir,
         beside=(notebooks.working(background.handlers(of, settings.limits.deadline_s)),),
     )
-    routers = (api.router(), api_tags.router(), api_folder.router(), api_jobs.router(), admin.router())
+    routers = (
+        api.router(),
+        api_tags.router(),
+        api_ask.router(),
+        api_folder.router(),
+        api_jobs.router(),
+        admin.router(),
+    )
     larger = {api_folder.IMPORT_PATH: MAX_ZIP_BYTES}
     return application(room, title="Cutover Notes", routers=routers, larger_bodies=larger)

@@ -58,8 +58,8 @@ class StoredNotebooks:
     async def __aexit__(self, *exc: object) -> None:
         await self._database.aclose()
 
-    async def check(self) -> None:
-        await self._database.check()
+    async def check(self) -> dict[str, str]:
+        return await self._database.check()
 
     def of(self, workspace: str) -> StoredNotebook:
         return StoredNotebook(

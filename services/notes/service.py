@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from services.llm.errors import LLMError
 from services.llm.types import Answer, ChatRequest
 from services.notes import prompts, tags, vocabulary
+from services.notes.answers import Answers
 from services.notes.store import Note, Notebook, Summary
 from services.notes.summaries import Summariser, is_too_long
 from services.notes.tags import Tag
@@ -36,6 +37,7 @@ class Notes:
         self._now = now
         self._summariser = Summariser(service=service, alias=alias, context=context, client=client)
         self.notebook = notebook
+        self.answers = Answers(service=service, alias=alias, context=context, notebook=notebook, client=client)
 
     async def summarise(self, text: str, max_tokens: int, wishes: Wishes) -> Answer:
         """A summary of `text`; nothing is stored. Raises `LLMError`."""
