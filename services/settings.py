@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from services import after_save, api_keys, embedding, store_urls
+from services import after_save, api_keys, embedding, store_urls, uploads
 from services.addresses import base, is_open
 from services.secret_files import secret
 from services.telemetry import Telemetry, parse
@@ -110,6 +110,7 @@ class Settings:
     embedding: embedding.Embedding
     after_save: tuple[str, ...]
     stores: store_urls.Stores
+    uploads: uploads.Uploads
     monitor_port: int
     metrics_dir: Path | None
 
@@ -120,22 +121,25 @@ class Settings:
 
 def load(env: Mapping[str, str]) -> Settings:
     """Parse `env`. Raises `SettingsError` that lists every problem, not just the first."""
-    return _Reader(env).settings()
+    reader = _Reader(env)
+    settings = reader.settings()
+    if reader.problems:
+        raise SettingsError(reader.problems)
+    return settings
 
 
 class _Reader:
     def __init__(self, env: Mapping[str, str]) -> None:
         self._values = {v.name: env.get(v.name, "").strip() or v.default for v in VARIABLES}
-        self._problems: list[str] = []
+        self.problems: list[str] = []
 
     def settings(self) -> Settings:
         home = Path(self._values["CUTOVER_HOME"]).expanduser().absolute()
         vllm_port, ollama_port = self._port("CUTOVER_VLLM_PORT"), self._port("CUTOVER_OLLAMA_PORT")
         ports = {s: self._port(f"CUTOVER_{s.upper()}_PORT") for s in SERVICES}
         monitor_port = self._port("CUTOVER_MONITOR_PORT")
-        others = {"VLLM": vllm_port, "OLLAMA": ollama_port, "MONITOR": monitor_port}
-        self._distinct({f"CUTOVER_{name}_PORT": port for name, port in others.items()}, ports)
-        settings = Settings(
+        self._distinct({"vllm": vllm_port, "ollama": ollama_port, "monitor": monitor_port, **ports})
+        return Settings(
             home=home,
             state_dir=self._folder("CUTOVER_STATE_DIR", home / "state"),
             engines_dir=self._folder("CUTOVER_ENGINES_DIR", home / "engines"),
@@ -158,17 +162,15 @@ class _Reader:
             last_resorts=self._last_resorts(),
             may_record={s: self._may_record(s) for s in SERVICES},
             admin_token=self._secret("ADMIN_TOKEN"),
-            api_keys=api_keys.parse(self._values, self._folder("CUTOVER_STATE_DIR", home / "state"), self._problems),
-            telemetry=parse(self._values, self._problems),
-            embedding=embedding.parse(self._values, self._problems),
-            after_save=after_save.parse(self._values, self._problems),
-            stores=store_urls.parse(self._values, home, SERVICES, self._problems),
+            api_keys=api_keys.parse(self._values, self._folder("CUTOVER_STATE_DIR", home / "state"), self.problems),
+            telemetry=parse(self._values, self.problems),
+            embedding=embedding.parse(self._values, self.problems),
+            after_save=after_save.parse(self._values, self.problems),
+            stores=store_urls.parse(self._values, home, SERVICES, self.problems),
+            uploads=uploads.parse(self._values, self.problems),
             monitor_port=monitor_port,
             metrics_dir=self._metrics_dir(),
         )
-        if self._problems:
-            raise SettingsError(self._problems)
-        return settings
 
     def _folder(self, name: str, default: Path) -> Path:
         return Path(self._values[name]).expanduser().absolute() if self._values[name] else default
@@ -177,33 +179,33 @@ class _Reader:
         """Where several workers count together. They must: alone each would show its own part, in turns."""
         folder = self._values["PROMETHEUS_MULTIPROC_DIR"]
         if not folder and self._positive("WEB_CONCURRENCY", whole=True) > 1:
-            self._problems.append(
+            self.problems.append(
                 "WEB_CONCURRENCY is more than 1, and PROMETHEUS_MULTIPROC_DIR is not set; give each service a folder"
             )
         return Path(folder).absolute() if folder else None
 
     def _secret(self, name: str) -> Secret | None:
-        text = secret(name, self._values, self._problems)
+        text = secret(name, self._values, self.problems)
         return Secret(text) if text else None
 
     def _port(self, name: str) -> int:
         text = self._values[name]
         if text.isascii() and text.isdigit() and 1 <= int(text) <= 65535:
             return int(text)
-        self._problems.append(f"{name}={text!r} is not a port; use a number from 1 to 65535")
+        self.problems.append(f"{name}={text!r} is not a port; use a number from 1 to 65535")
         return 0
 
-    def _distinct(self, engines: Mapping[str, int], services: Mapping[str, int]) -> None:
-        named = {**engines, **{f"CUTOVER_{s.upper()}_PORT": p for s, p in services.items()}}
+    def _distinct(self, ports: Mapping[str, int]) -> None:
+        named = {f"CUTOVER_{who.upper()}_PORT": port for who, port in ports.items()}
         for port in dict.fromkeys(port for port in named.values() if port):
             names = [name for name, at in named.items() if at == port]
             if len(names) > 1:
-                self._problems.append(f"{' and '.join(names)} are both {port}; give each its own")
+                self.problems.append(f"{' and '.join(names)} are both {port}; give each its own")
 
     def _url(self, name: str) -> str:
         found = base(self._values[name])
         if found is None:
-            self._problems.append(f"{name}={self._values[name]!r} is not a URL; write it like http://127.0.0.1:8000")
+            self.problems.append(f"{name}={self._values[name]!r} is not a URL; write it like http://127.0.0.1:8000")
         return found or ""
 
     def _pin(self, service: str) -> Pin:
@@ -214,8 +216,8 @@ class _Reader:
             return Pin(text)
         except ValueError:
             problem = f"{name}={text!r} is not a provider; use one of {', '.join(Pin)}"
-            if problem not in self._problems:
-                self._problems.append(problem)
+            if problem not in self.problems:
+                self.problems.append(problem)
             return Pin.AUTO
 
     def _last_resorts(self) -> LastResorts:
@@ -242,7 +244,7 @@ class _Reader:
             "REMOTE_VLLM_URL sends prompts and key unencrypted; write https://": is_open(found.remote_url),
             "ANTHROPIC_URL sends prompts and key unencrypted; write https://": is_open(found.anthropic_url),
         }
-        self._problems += [problem for problem, holds in wrong.items() if holds]
+        self.problems += [problem for problem, holds in wrong.items() if holds]
         return found
 
     def _resorts(self, service: str) -> tuple[Resort, ...]:
@@ -258,21 +260,21 @@ class _Reader:
             if len(set(found)) == len(found):
                 return found
             problem = f"{name}={text!r} names one twice"
-        if problem not in self._problems:
-            self._problems.append(problem)
+        if problem not in self.problems:
+            self.problems.append(problem)
         return ()
 
     def _may_record(self, service: str) -> bool:
         said = {name: self._values[name] for name in ("RECORD", f"{service.upper()}_RECORD")}
         wrong = [f"{name}={text!r} is neither asked nor never" for name, text in said.items() if text not in _RECORD]
-        self._problems += [problem for problem in wrong if problem not in self._problems]
+        self.problems += [problem for problem in wrong if problem not in self.problems]
         return "never" not in said.values()
 
     def _count(self, name: str) -> int:
         text = self._values[name]
         if text.isascii() and text.isdigit():
             return int(text)
-        self._problems.append(f"{name}={text!r} is not a whole number; 0 means none")
+        self.problems.append(f"{name}={text!r} is not a whole number; 0 means none")
         return 0
 
     def _limits(self) -> Limits:
@@ -294,5 +296,5 @@ class _Reader:
             value = 0.0
         if 0 < value < 1e9:  # also refuses nan and inf
             return value
-        self._problems.append(f"{name}={text!r} is not a positive {'whole number' if whole else 'number'}")
+        self.problems.append(f"{name}={text!r} is not a positive {'whole number' if whole else 'number'}")
         return 1.0

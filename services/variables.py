@@ -58,6 +58,12 @@ VARIABLES: tuple[Variable, ...] = (
         "default the file $CUTOVER_HOME/data/rag.db",
     ),
     Variable(name="RAG_STORE_URL_FILE", default="", meaning="file that holds RAG_STORE_URL, for its password"),
+    Variable(name="RAG_UPLOAD_MB", default="50", meaning="megabytes that one document for RAG may have (docs/RAG.md)"),
+    Variable(
+        name="RAG_FETCH_PRIVATE",
+        default="off",
+        meaning="on: RAG may fetch documents from private and loopback addresses; off: from the internet only",
+    ),
     Variable(name="NOTES_STORE_URL", default="", meaning="the same for Notes"),
     Variable(name="NOTES_STORE_URL_FILE", default="", meaning="file that holds NOTES_STORE_URL"),
     Variable(name="NER_STORE_URL", default="", meaning="the same for NER"),

@@ -14,6 +14,7 @@ from services.notes.schemas import (
     NoteHitInfo,
     NoteHits,
     NoteInfo,
+    NoteJobInfo,
     NotePage,
     NoteSummarised,
     NoteTagInfo,
@@ -195,6 +196,7 @@ def info(note: Note) -> NoteInfo:
         path=note.path,
         summary=_summary(note),
         tags=[NoteTagInfo.model_validate(t) for t in note.tags],
+        jobs=[NoteJobInfo.model_validate(j) for j in note.jobs],
     )
 
 

@@ -12,7 +12,7 @@ from fastapi.responses import StreamingResponse
 
 from services.notes.api import UseCases
 from services.notes.folder import NotAFolder
-from services.notes.schemas import ImportedInfo, ImportReport
+from services.notes.schemas_tags import ImportedInfo, ImportReport
 from services.notes.transfer import IN_MEMORY_BYTES, bring_in, write_out
 from services.web.problems import Problem
 

@@ -5,18 +5,8 @@ from __future__ import annotations
 from fastapi import APIRouter, Request, Response
 
 from services.notes.api import UseCases, known, tagged
-from services.notes.schemas import (
-    JudgeTags,
-    LinkInfo,
-    MergeTags,
-    NearInfo,
-    NoteInfo,
-    NoteTagged,
-    Related,
-    TagCountInfo,
-    TagList,
-    TagsMerged,
-)
+from services.notes.schemas import LinkInfo, NearInfo, NoteInfo, Related
+from services.notes.schemas_tags import JudgeTags, MergeTags, NoteTagged, TagCountInfo, TagList, TagsMerged
 from services.notes.store import TagState, UnknownTags
 from services.web.asking import Asking
 from services.web.problems import missing

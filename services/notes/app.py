@@ -10,13 +10,12 @@ from prometheus_client import CollectorRegistry
 from services import admin
 from services.llm.build import client_for
 from services.llm.registry import model
-from services.notes import api, api_folder, api_tags
+from services.notes import api, api_ask, api_folder, api_jobs, api_tags, background
 from services.notes.folder import MAX_ZIP_BYTES
 from services.notes.notebook import StoredNotebooks
 from services.notes.service import Notes
-from services.notes.store import Notebooks
+from services.notes.store import Kind
 from services.settings import Settings, load
-from services.store.sqlite import url_of
 from services.web import logs
 from services.web.factory import application
 from services.web.key_file import KeyFile
@@ -35,11 +34,12 @@ def create() -> FastAPI:
     return build(settings)
 
 
-def build(settings: Settings, *, client: Client | None = None, store: Notebooks | None = None) -> FastAPI:
+def build(settings: Settings, *, client: Client | None = None, store: StoredNotebooks | None = None) -> FastAPI:
     """The app of `settings`; tests bring their own client and store."""
     registry = CollectorRegistry()
     client = client or client_for(settings, SERVICE, registry)
-    notebooks = store or StoredNotebooks(url_of(settings.data_path(SERVICE)))
+    after_save = [Kind(name) for name in settings.after_save]
+    notebooks = store or StoredNotebooks(settings.stores.url(SERVICE), after_save=after_save)
     entry = model(settings.aliases[SERVICE], settings.models_file)
 
     def of(workspace: str) -> Notes:
@@ -57,7 +57,15 @@ def build(settings: Settings, *, client: Client | None = None, store: Notebooks 
         recorder=recorder_for(settings, SERVICE, RECORDED, registry),
         keys=KeyFile(settings.api_keys.file, is_given=settings.api_keys.is_given),
         metrics_dir=settings.metrics_dir,
+        beside=(notebooks.working(background.handlers(of, settings.limits.deadline_s)),),
     )
-    routers = (api.router(), api_tags.router(), api_folder.router(), admin.router())
+    routers = (
+        api.router(),
+        api_tags.router(),
+        api_ask.router(),
+        api_folder.router(),
+        api_jobs.router(),
+        admin.router(),
+    )
     larger = {api_folder.IMPORT_PATH: MAX_ZIP_BYTES}
     return application(room, title="Cutover Notes", routers=routers, larger_bodies=larger)

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import TypeVar
 
 from sqlalchemy import Connection, delete, select, update
 
-from services.notes import rows, tag_rows
+from services.notes import job_rows, rows, tag_rows
 from services.notes.store import (
     Imported,
     Kept,
+    Kind,
     Link,
     Note,
     NoteHit,
@@ -21,10 +24,13 @@ from services.notes.store import (
     TagState,
     Version,
 )
-from services.notes.tables import NOTE, SCHEMA, WORDS
+from services.notes.tables import JOBS, NOTE, SCHEMA, WORDS
 from services.store.clock import Clock, utc_now
 from services.store.database import Database
+from services.store.jobs import Job, State
+from services.store.worker import Handler, Worker
 
+T = TypeVar("T")
 NewId = Callable[[], str]
 
 
@@ -34,12 +40,16 @@ def new_id() -> str:
 
 
 class StoredNotebooks:
-    """Every workspace's notes in the store at `url`."""
+    """Every workspace's notes in the store at `url`. `after_save` are the jobs that each save asks for."""
 
-    def __init__(self, url: str, *, now: Clock = utc_now, new_id: NewId = new_id) -> None:
+    def __init__(
+        self, url: str, *, after_save: Sequence[Kind] = (), now: Clock = utc_now, new_id: NewId = new_id
+    ) -> None:
         self._database = Database(url, SCHEMA)
+        self._after_save = tuple(after_save)
         self._now = now
         self._new_id = new_id
+        self._worker: Worker | None = None
 
     async def __aenter__(self) -> StoredNotebooks:
         await self._database.__aenter__()
@@ -48,25 +58,54 @@ class StoredNotebooks:
     async def __aexit__(self, *exc: object) -> None:
         await self._database.aclose()
 
-    async def check(self) -> None:
-        await self._database.check()
+    async def check(self) -> dict[str, str]:
+        return await self._database.check()
 
     def of(self, workspace: str) -> StoredNotebook:
-        return StoredNotebook(self._database, workspace, now=self._now, new_id=self._new_id)
+        return StoredNotebook(
+            self._database,
+            workspace,
+            after_save=self._after_save,
+            wake=self._wake,
+            now=self._now,
+            new_id=self._new_id,
+        )
+
+    @asynccontextmanager
+    async def working(self, handlers: Mapping[str, Handler]) -> AsyncIterator[None]:
+        """Do jobs while the context lasts, inside the store's own."""
+        async with Worker(self._database, JOBS, handlers, now=self._now) as self._worker:
+            yield
+        self._worker = None
+
+    def _wake(self) -> None:
+        if self._worker is not None:
+            self._worker.wake()
 
 
 class StoredNotebook:
     """One workspace's notes; no call reaches another's."""
 
-    def __init__(self, database: Database, workspace: str, *, now: Clock, new_id: NewId) -> None:
+    def __init__(
+        self,
+        database: Database,
+        workspace: str,
+        *,
+        after_save: Sequence[Kind],
+        wake: Callable[[], None],
+        now: Clock,
+        new_id: NewId,
+    ) -> None:
         self._database = database
         self._workspace = workspace
+        self._after_save = after_save
+        self._wake = wake
         self._now = now
         self._new_id = new_id
 
     async def add(self, title: str, text: str) -> Note:
         values = {"id": self._new_id(), "title": title, "text": text, "version": 1}
-        return await self._database.write(lambda c: self._add(c, values))
+        return await self._written(lambda c: self._add(c, values))
 
     async def get(self, note_id: str) -> Note | None:
         return await self._database.read(lambda c: rows.one(c, self._workspace, note_id))
@@ -103,11 +142,19 @@ class StoredNotebook:
     async def search(self, query: str, limit: int) -> list[NoteHit]:
         return await self._database.read(lambda c: rows.search(c, self._workspace, query, limit))
 
-    async def summarised(self, note_id: str, summary: Summary) -> Note | None:
-        return await self._changed(note_id, lambda c, note: rows.keep_summary(c, note, summary))
+    async def summarised(self, note_id: str, summary: Summary, *, job: Job | None = None) -> Note | None:
+        def keep(c: Connection, note: Note) -> None:
+            rows.keep_summary(c, note, summary)
+            self._done(c, job)
 
-    async def suggested(self, note_id: str, tags: Sequence[NoteTag]) -> Note | None:
-        return await self._changed(note_id, lambda c, note: tag_rows.suggest(c, self._workspace, note, tags))
+        return await self._changed(note_id, keep)
+
+    async def suggested(self, note_id: str, tags: Sequence[NoteTag], *, job: Job | None = None) -> Note | None:
+        def keep(c: Connection, note: Note) -> None:
+            tag_rows.suggest(c, self._workspace, note, tags)
+            self._done(c, job)
+
+        return await self._changed(note_id, keep)
 
     async def judged(self, note_id: str, tags: Sequence[str], state: TagState) -> Note | None:
         return await self._changed(note_id, lambda c, note: tag_rows.judge(c, self._workspace, note, tags, state))
@@ -118,8 +165,25 @@ class StoredNotebook:
     async def merge(self, tags: Sequence[str], into: str) -> int:
         return await self._database.write(lambda c: tag_rows.merge(c, self._workspace, tags, into))
 
+    async def jobs(self, limit: int, *, before: int | None, state: State | None) -> list[Job]:
+        return await self._database.read(
+            lambda c: JOBS.page(c, self._workspace, limit=limit, before=before, state=state)
+        )
+
+    async def job(self, job_id: str) -> Job | None:
+        return await self._database.read(lambda c: JOBS.get(c, self._workspace, job_id))
+
+    async def rerun(self, where: str) -> int:
+        def enqueue(c: Connection) -> int:
+            found = dict.fromkeys(job_rows.wanted(c, self._workspace, where))
+            for note_id, kind in found:
+                job_rows.enqueue(c, self._workspace, note_id, [kind], at=self._now())
+            return len(found)
+
+        return await self._written(enqueue)
+
     async def take(self, kept: Sequence[Kept]) -> list[Imported]:
-        return await self._database.write(lambda c: [self._take(c, one) for one in kept])
+        return await self._written(lambda c: [self._take(c, one) for one in kept])
 
     async def _changed(self, note_id: str, change: Callable[[Connection, Note], object]) -> Note | None:
         """The note after `change`, both in one transaction; None when there is none."""
@@ -131,7 +195,20 @@ class StoredNotebook:
             change(c, note)
             return rows.one(c, self._workspace, note_id)
 
-        return await self._database.write(write)
+        return await self._written(write)
+
+    async def _written(self, work: Callable[[Connection], T]) -> T:
+        """The result of `work`, committed; then the worker is told that there may be jobs."""
+        result = await self._database.write(work)
+        self._wake()
+        return result
+
+    def _ask(self, c: Connection, note_id: str) -> None:
+        job_rows.enqueue(c, self._workspace, note_id, self._after_save, at=self._now())
+
+    def _done(self, c: Connection, job: Job | None) -> None:
+        if job is not None:
+            JOBS.done(c, job, at=self._now())
 
     def _add(self, c: Connection, values: dict[str, object]) -> Note:
         now = self._now()
@@ -139,17 +216,20 @@ class StoredNotebook:
         note = {**unsaid, "created_at": now, "updated_at": now, **values}
         number = rows.add(c, self._workspace, note)
         WORDS.put(c, [(number, (str(note["title"]), str(note["text"])))])
+        self._ask(c, str(values["id"]))
         return rows.several(c, select(NOTE).where(NOTE.c.number == number))[0]
 
     def _save(self, c: Connection, note: Note, title: str, text: str, expected: int | None) -> None:
         rows.save(c, note, title, text, expected=expected, at=self._now())
         WORDS.put(c, [(note.number, (title, text))])
+        self._ask(c, note.id)
 
     def _delete(self, c: Connection, note_id: str) -> bool:
         note = rows.one(c, self._workspace, note_id)
         if note is None:
             return False
         WORDS.drop(c, [note.number])
+        job_rows.forget(c, self._workspace, note.id)
         c.execute(delete(NOTE).where(NOTE.c.number == note.number))
         tag_rows.drop_unused(c, self._workspace)
         WORDS.scrub(c)

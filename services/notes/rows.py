@@ -8,8 +8,9 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, Select, delete, insert, select, update
 
+from services.notes import job_rows
 from services.notes.links import named, targets
-from services.notes.store import Link, Note, NoteHit, NoteTag, Summary, TagState, Version, VersionConflict
+from services.notes.store import Link, Note, NoteHit, NoteJob, NoteTag, Summary, TagState, Version, VersionConflict
 from services.notes.tables import LINK, NOTE, NOTE_TAG, PRODUCER, SUMMARY, TAG, VERSION, WORDS
 from services.web.provenance import Producer
 
@@ -28,12 +29,13 @@ def at_path(c: Connection, workspace: str, path: str) -> Note | None:
 
 
 def several(c: Connection, query: Select[Any]) -> list[Note]:
-    """The notes of a query over `NOTE`, in its order, with what was made of them; three statements in all."""
+    """The notes of a query over `NOTE`, in its order, with what was and will be made of them."""
     rows = c.execute(query).all()
     numbers = [row.number for row in rows]
     summaries = {row.note: _summary(row) for row in c.execute(select(SUMMARY).where(SUMMARY.c.note.in_(numbers)))}
     tags = _tags(c, numbers)
-    return [_note(row, summaries.get(row.number), tags[row.number]) for row in rows]
+    jobs = _jobs(c, rows)
+    return [_note(row, summaries.get(row.number), tags[row.number], jobs[row.id]) for row in rows]
 
 
 def add(c: Connection, workspace: str, values: Mapping[str, Any]) -> int:
@@ -132,11 +134,17 @@ def _tags(c: Connection, numbers: Sequence[int]) -> Mapping[int, list[NoteTag]]:
     return found
 
 
+def _jobs(c: Connection, rows: Sequence[Row[Any]]) -> Mapping[str, Sequence[NoteJob]]:
+    """By the note's id; a query is about one workspace."""
+    workspace = rows[0].workspace if rows else ""
+    return job_rows.unfinished(c, workspace, [row.id for row in rows])
+
+
 def _summary(row: Row[Any]) -> Summary:
     return Summary(text=row.summary, of_version=row.of_version, producer=producer_of(row))
 
 
-def _note(row: Row[Any], summary: Summary | None, tags: Sequence[NoteTag]) -> Note:
+def _note(row: Row[Any], summary: Summary | None, tags: Sequence[NoteTag], jobs: Sequence[NoteJob]) -> Note:
     return Note(
         number=row.number,
         id=row.id,
@@ -150,4 +158,5 @@ def _note(row: Row[Any], summary: Summary | None, tags: Sequence[NoteTag]) -> No
         properties=row.properties,
         summary=summary,
         tags=tuple(tags),
+        jobs=tuple(jobs),
     )

@@ -6,10 +6,10 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from services.notes.pages import MAX_SLUG_CHARS
 from services.notes.prompts import MAX_TAG_CHARS
-from services.notes.store import Outcome, TagState
-from services.notes.tags import key, slug
+from services.notes.store import TagState
+from services.notes.tags import key
+from services.store.jobs import State
 from services.web.fields import Body, Line, MaxTokens, Text
 from services.web.provenance import LLMInfo, Producer
 
@@ -17,25 +17,14 @@ MAX_VOCABULARY = 200
 """All of them go into the prompt: about 600 tokens at most."""
 
 
-def _named(tag: str) -> str:
+def has_letters(tag: str) -> str:
     """Refuses a tag that is nothing but signs; no answer could be told apart from it."""
     if not key(tag):
         raise ValueError("a tag needs a letter or a digit")
     return tag
 
 
-def _storable(tag: str) -> str:
-    """A tag in the form that it is stored in."""
-    made = slug(_named(tag))
-    if len(made) > MAX_SLUG_CHARS:
-        raise ValueError(f"a tag has at most {MAX_SLUG_CHARS} characters")
-    return made
-
-
-KnownTag = Annotated[Line, Field(max_length=MAX_TAG_CHARS), AfterValidator(_named)]
-
-
-StoredTag = Annotated[Line, AfterValidator(_storable)]
+KnownTag = Annotated[Line, Field(max_length=MAX_TAG_CHARS), AfterValidator(has_letters)]
 
 
 class NoteBody(Body):
@@ -69,6 +58,19 @@ class NoteTagInfo(BaseModel):
     producer: Producer | None
 
 
+class NoteJobInfo(BaseModel):
+    """Work on the note that is not done; a `failed` one says why, and is not tried again by itself."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    id: str
+    kind: str
+    state: State
+    attempts: int
+    error_code: str | None
+    error_message: str | None
+
+
 class NoteInfo(BaseModel):
     """A stored note. Its version is its ETag as well; `path` is where it lay in the folder that it came with."""
 
@@ -82,6 +84,7 @@ class NoteInfo(BaseModel):
     path: str
     summary: SummaryInfo | None
     tags: list[NoteTagInfo]
+    jobs: list[NoteJobInfo]
 
 
 class NotePage(BaseModel):
@@ -210,67 +213,3 @@ class TagsAnswer(BaseModel):
 
     tags: list[TagInfo]
     llm: LLMInfo
-
-
-class NoteTagged(NoteInfo):
-    """The note with its new suggestions, and who made them."""
-
-    llm: LLMInfo
-
-
-class JudgeTags(Body):
-    """Tags to accept or to reject, whether or not they were suggested."""
-
-    model_config = ConfigDict(json_schema_extra={"example": {"tags": ["hardware"]}})
-
-    tags: Annotated[list[StoredTag], Field(min_length=1, max_length=50)]
-
-
-class TagCountInfo(BaseModel):
-    """A tag, and on how many notes it is accepted and suggested."""
-
-    model_config = ConfigDict(from_attributes=True)
-
-    tag: str
-    accepted: int
-    suggested: int
-
-
-class TagList(BaseModel):
-    """Every tag in use, the most used first."""
-
-    tags: list[TagCountInfo]
-
-
-class MergeTags(Body):
-    """Tags to make one; who uses an old name from then on means the new one."""
-
-    model_config = ConfigDict(json_schema_extra={"example": {"tags": ["gpu-fan", "fans"], "into": "cooling"}})
-
-    tags: Annotated[list[StoredTag], Field(min_length=1, max_length=50)]
-    into: StoredTag
-
-
-class TagsMerged(BaseModel):
-    """The tag, and how many notes have it now."""
-
-    tag: str
-    notes: int
-
-
-class ImportedInfo(BaseModel):
-    """What became of a file; `reason` where it was refused, `left_out` what of it is not kept and why."""
-
-    model_config = ConfigDict(from_attributes=True)
-
-    path: str
-    outcome: Outcome
-    note_id: str | None
-    reason: str | None
-    left_out: list[str]
-
-
-class ImportReport(BaseModel):
-    """Every file of the folder that was sent."""
-
-    files: list[ImportedInfo]

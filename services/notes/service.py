@@ -7,10 +7,12 @@ from collections.abc import Sequence
 from services.llm.errors import LLMError
 from services.llm.types import Answer, ChatRequest
 from services.notes import prompts, tags, vocabulary
+from services.notes.answers import Answers
 from services.notes.store import Note, Notebook, Summary
 from services.notes.summaries import Summariser, is_too_long
 from services.notes.tags import Tag
 from services.store.clock import Clock, utc_now
+from services.store.jobs import Job
 from services.web.asking import Wishes
 from services.web.provenance import producer
 from services.web.room import Client
@@ -35,17 +37,21 @@ class Notes:
         self._now = now
         self._summariser = Summariser(service=service, alias=alias, context=context, client=client)
         self.notebook = notebook
+        self.answers = Answers(service=service, alias=alias, context=context, notebook=notebook, client=client)
 
     async def summarise(self, text: str, max_tokens: int, wishes: Wishes) -> Answer:
         """A summary of `text`; nothing is stored. Raises `LLMError`."""
         return await self._client.chat(self._summariser.request(text, max_tokens, wishes))
 
-    async def summarise_note(self, note: Note, wishes: Wishes) -> tuple[Note | None, Answer]:
-        """`note` with a summary of the version it has here; None when it was deleted meanwhile. Raises `LLMError`."""
+    async def summarise_note(self, note: Note, wishes: Wishes, *, job: Job | None = None) -> tuple[Note | None, Answer]:
+        """`note` with a summary of the version it has here; None when it was deleted meanwhile. Raises `LLMError`.
+
+        `job` is done with it.
+        """
         request, answer = await self._summariser.summarise(_whole(note), wishes)
         made_by = producer(answer, request, prompt_version=prompts.PROMPT_VERSION, at=self._now())
         summary = Summary(text=answer.text.strip(), of_version=note.version, producer=made_by)
-        return await self.notebook.summarised(note.id, summary), answer
+        return await self.notebook.summarised(note.id, summary, job=job), answer
 
     async def suggest_tags(
         self, text: str, known: Sequence[str], max_tokens: int, wishes: Wishes
@@ -55,16 +61,16 @@ class Notes:
         answer = await self._client.chat(self._tags_request(text, known, max_tokens, wishes))
         return tags.suggested(answer.text, known), answer
 
-    async def tag_note(self, note: Note, wishes: Wishes) -> tuple[Note | None, Answer]:
+    async def tag_note(self, note: Note, wishes: Wishes, *, job: Job | None = None) -> tuple[Note | None, Answer]:
         """`note` with what is suggested now in place of older suggestions; None when it was deleted meanwhile.
 
-        Raises `LLMError`.
+        `job` is done with it. Raises `LLMError`.
         """
         known = vocabulary.shown(note, await self.notebook.tags(), await self.near(note, NEAR))
         request, answer = await self._tagged(_whole(note), known, wishes)
         made_by = producer(answer, request, prompt_version=prompts.TAGS_VERSION, at=self._now())
         found = vocabulary.stored(tags.suggested(answer.text, known), note, made_by)
-        return await self.notebook.suggested(note.id, found), answer
+        return await self.notebook.suggested(note.id, found, job=job), answer
 
     async def near(self, note: Note, limit: int) -> list[Note]:
         """The notes most like this one, best first."""

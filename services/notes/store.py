@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from services.notes.pages import Page
+from services.store.jobs import Job, State
 from services.web.provenance import Producer
-from services.web.room import Store
 
 
 class TagState(enum.StrEnum):
@@ -27,6 +27,25 @@ class Outcome(enum.StrEnum):
     CHANGED = "changed"
     UNCHANGED = "unchanged"
     REFUSED = "refused"
+
+
+class Kind(enum.StrEnum):
+    """What may be made of a note after its save."""
+
+    SUMMARY = "summary"
+    TAGS = "tags"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NoteJob:
+    """Work on a note that is not done: it waits, runs, or `failed` for the reason that it gives."""
+
+    id: str
+    kind: str
+    state: State
+    attempts: int
+    error_code: str | None
+    error_message: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,6 +96,7 @@ class Note:
     properties: str = ""
     summary: Summary | None = None
     tags: tuple[NoteTag, ...] = ()
+    jobs: tuple[NoteJob, ...] = ()
 
     @property
     def is_stale(self) -> bool:
@@ -174,11 +194,17 @@ class Notebook(Protocol):
     async def search(self, query: str, limit: int) -> list[NoteHit]:
         """The best notes for the words of `query`, best first; archived ones are left out."""
 
-    async def summarised(self, note_id: str, summary: Summary) -> Note | None:
-        """The note with `summary` in place of an older one; None when the note is gone."""
+    async def summarised(self, note_id: str, summary: Summary, *, job: Job | None = None) -> Note | None:
+        """The note with `summary` in place of an older one; None when the note is gone.
 
-    async def suggested(self, note_id: str, tags: Sequence[NoteTag]) -> Note | None:
-        """The note with `tags` in place of what was suggested before; accepted and rejected ones stay as they are."""
+        `job` is done with it, both or neither. Raises `LeaseLost`.
+        """
+
+    async def suggested(self, note_id: str, tags: Sequence[NoteTag], *, job: Job | None = None) -> Note | None:
+        """The note with `tags` in place of what was suggested before; accepted and rejected ones stay as they are.
+
+        `job` as above.
+        """
 
     async def judged(self, note_id: str, tags: Sequence[str], state: TagState) -> Note | None:
         """The note with `tags` accepted or rejected by a person, whether or not they were suggested."""
@@ -189,11 +215,13 @@ class Notebook(Protocol):
     async def merge(self, tags: Sequence[str], into: str) -> int:
         """Make all of `tags` one with `into`; the notes that have it now. Raises `UnknownTags`."""
 
+    async def jobs(self, limit: int, *, before: int | None, state: State | None) -> list[Job]:
+        """At most `limit` jobs older than number `before`, newest first."""
+
+    async def job(self, job_id: str) -> Job | None: ...
+
+    async def rerun(self, where: str) -> int:
+        """Jobs for what is `stale`, `failed`, or not of the model X in `model!=X`; how many there are."""
+
     async def take(self, kept: Sequence[Kept]) -> list[Imported]:
         """Bring notes in, all or none. One that is here already, by id or path, is saved over where it differs."""
-
-
-class Notebooks(Store, Protocol):
-    """Every workspace's notebook."""
-
-    def of(self, workspace: str) -> Notebook: ...

@@ -121,6 +121,7 @@ def _name_and_link(c: Connection) -> None:
 WORDS = WordIndex("note_words", ("title", "text"), (2.0, 1.0))
 
 JOBS = Jobs(TABLES)
+JOB_OF_NOTE = Index("job_of_note", JOBS.table.c.workspace, JOBS.table.c.payload)
 
 
 def _with_parameters(c: Connection) -> None:

@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import AsyncGenerator, Sequence
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
 
 from services.llm.types import Continued, Restarted, Token
 from services.rag.citing import Citation
@@ -19,7 +19,6 @@ from services.rag.schemas import (
     DocumentSummary,
     HitInfo,
     Hits,
-    NewDocument,
     Search,
 )
 from services.rag.service import AskEvent, Cited, Question, Rag, Reply, Retrieved
@@ -32,6 +31,8 @@ from services.web.room import room
 from services.web.streams import Event, EventStream, while_read
 from services.web.workspace import Workspace
 
+OfCollection = Annotated[str | None, Query(description="Only those of this collection, by its id.")]
+
 _STREAM: dict[int | str, dict[str, Any]] = {
     200: {"content": {"text/event-stream": {}}, "description": "The answer, or its events with `stream`"}
 }
@@ -41,7 +42,6 @@ def router() -> APIRouter:
     """The routes of RAG."""
     routes = APIRouter(prefix="/v1", tags=["rag"])
     add = routes.add_api_route
-    add("/documents", add_document, methods=["POST"], status_code=201, summary="Store and index a document")
     add("/documents", list_documents, methods=["GET"], summary="Documents, a page at a time")
     add("/documents/{document_id}", get_document, methods=["GET"], summary="One document with its text")
     add("/documents/{document_id}", delete_document, methods=["DELETE"], status_code=204, summary="Forget it for good")
@@ -59,20 +59,16 @@ def _rag(request: Request, workspace: Workspace) -> Rag:
 UseCases = Annotated[Rag, Depends(_rag)]
 
 
-async def add_document(body: NewDocument, rag: UseCases, response: Response) -> DocumentSummary:
-    """201 with the new document; 200 with the existing one when title and text are known already."""
-    document, is_new = await rag.add(body.title, body.text)
-    response.status_code = 201 if is_new else 200
-    response.headers["Location"] = f"/v1/documents/{document.id}"
-    return _summary(document)
-
-
-async def list_documents(rag: UseCases, limit: Limit = 20, after: After = "") -> DocumentList:
+async def list_documents(
+    rag: UseCases, limit: Limit = 20, after: After = "", collection: OfCollection = None
+) -> DocumentList:
     """Documents oldest first, without their texts; `after` is the `next` of the page before."""
-    [number] = position(after, "documents", int) or (0,)
-    found = await rag.documents.page(limit + 1, int(number))
-    shown, onward = sliced(found, limit, "documents", lambda d: (d.number,))
-    return DocumentList(documents=[_summary(d) for d in shown], next=onward)
+    filters = {"collection": collection}
+    [number] = position(after, "documents", int, filters=filters) or (0,)
+    await known_collection(rag, collection)
+    found = await rag.documents.page(limit + 1, int(number), collection)
+    shown, onward = sliced(found, limit, "documents", lambda d: (d.number,), filters=filters)
+    return DocumentList(documents=[summary_of(d) for d in shown], next=onward)
 
 
 async def get_document(document_id: str, rag: UseCases) -> DocumentDetail:
@@ -80,7 +76,7 @@ async def get_document(document_id: str, rag: UseCases) -> DocumentDetail:
     document = await rag.documents.get(document_id)
     if document is None:
         raise missing("document", document_id)
-    return DocumentDetail(text=document.text, **_summary(document).model_dump())
+    return DocumentDetail(text=document.text, **summary_of(document).model_dump())
 
 
 async def delete_document(document_id: str, rag: UseCases) -> None:
@@ -91,7 +87,8 @@ async def delete_document(document_id: str, rag: UseCases) -> None:
 
 async def search(body: Search, rag: UseCases) -> Hits:
     """Works when every engine is down."""
-    found = await rag.documents.search(body.query, body.k)
+    await known_collection(rag, body.collection)
+    found = await rag.documents.search(body.query, body.k, body.collection)
     return Hits(hits=[HitInfo.model_validate(h) for h in found])
 
 
@@ -100,7 +97,10 @@ async def ask(body: Ask, rag: UseCases, wishes: Asking, request: Request, respon
 
     Where an engine broke off: `restart` (the tokens so far are void) or `continue` (they stand), and tokens again.
     """
-    question = Question(text=body.question, k=body.k, max_tokens=body.max_tokens, strict=body.strict)
+    await known_collection(rag, body.collection)
+    question = Question(
+        text=body.question, k=body.k, max_tokens=body.max_tokens, collection=body.collection, strict=body.strict
+    )
     if body.stream:
         return EventStream(_events(rag, question, wishes), request_id=wishes.request_id)
     reply = await while_read(request, rag.ask(question, wishes))
@@ -149,11 +149,21 @@ def _answer(reply: Reply) -> AskAnswer:
     )
 
 
-def _summary(document: DocumentInfo) -> DocumentSummary:
+async def known_collection(rag: Rag, collection: str | None) -> None:
+    """Raises `Problem` 404 for a collection that is not there: an empty answer would look like one."""
+    if collection and await rag.documents.collection(collection) is None:
+        raise missing("collection", collection)
+
+
+def summary_of(document: DocumentInfo) -> DocumentSummary:
+    """What lists and answers tell of a document."""
     return DocumentSummary(
         id=document.id,
         title=document.title,
         chunks=document.chunks,
         chars=document.chars,
         created_at=document.created_at,
+        collection=document.collection,
+        source=document.source,
+        media_type=document.media_type,
     )

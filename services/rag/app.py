@@ -3,17 +3,27 @@
 from __future__ import annotations
 
 import os
+from typing import Any
 
 from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
 
 from services import admin
 from services.llm.build import client_for
-from services.llm.registry import model
-from services.rag import api
+from services.llm.client import LLMClient
+from services.llm.cutting import TOKENIZER, read
+from services.llm.registry import Model, model
+from services.rag import api, api_collections, api_ingest
+from services.rag.chunking import Cutter
+from services.rag.fetching import Reach
+from services.rag.ingest import AT_ONCE, Ingest
+from services.rag.parsed import Limits
+from services.rag.receiving import FORM_BYTES
 from services.rag.service import Rag
 from services.rag.store_documents import StoredDocuments
+from services.rag.store_tables import JOBS
 from services.settings import Settings, load
+from services.store.worker import Worker
 from services.web import logs
 from services.web.factory import application
 from services.web.key_file import KeyFile
@@ -33,15 +43,21 @@ def create() -> FastAPI:
 
 
 def build(settings: Settings, *, client: Client | None = None, store: StoredDocuments | None = None) -> FastAPI:
-    """The app of `settings`; tests bring their own client and store."""
+    """The app of `settings`; tests bring their own client and store. Raises `ConfigError` for a tokenizer not there."""
     registry = CollectorRegistry()
     client = client or client_for(settings, SERVICE, registry)
     stored = store or StoredDocuments(settings.stores.url(SERVICE))
     entry = model(settings.aliases[SERVICE], settings.models_file)
+    ingest = _ingest(settings, stored)
+    worker = Worker(stored.database, JOBS, ingest.handlers(), concurrency=AT_ONCE)
+    ingest.wake = worker.wake
+    context = _window(client, entry)
 
     def of(workspace: str) -> Rag:
         documents = stored.of(workspace)
-        return Rag(service=SERVICE, alias=entry.alias, context=entry.context, documents=documents, client=client)
+        return Rag(
+            service=SERVICE, alias=entry.alias, context=context, documents=documents, client=client, ingest=ingest
+        )
 
     room = Room(
         service=SERVICE,
@@ -54,5 +70,30 @@ def build(settings: Settings, *, client: Client | None = None, store: StoredDocu
         recorder=recorder_for(settings, SERVICE, RECORDED, registry),
         keys=KeyFile(settings.api_keys.file, is_given=settings.api_keys.is_given),
         metrics_dir=settings.metrics_dir,
+        beside=(worker,),
     )
-    return application(room, title="Cutover RAG", routers=(api.router(), admin.router()))
+    routers = (api.router(), api_ingest.router(), api_collections.router(), admin.router())
+    larger = {"/v1/documents": settings.uploads.max_bytes + FORM_BYTES}
+    return application(room, title="Cutover RAG", routers=routers, larger_bodies=larger)
+
+
+def _ingest(settings: Settings, stored: StoredDocuments) -> Ingest:
+    uploads = settings.uploads
+    reach = Reach(may_reach_private=uploads.may_reach_private, max_bytes=uploads.max_bytes)
+    return Ingest(of=stored.of, cutter=Cutter(_tokenizer(settings)), limits=Limits(), reach=reach)
+
+
+def _tokenizer(settings: Settings) -> Any | None:
+    """The embedding model's; None where nothing is embedded. Raises `ConfigError` where it is not fetched yet."""
+    alias = settings.embedding.alias
+    entry = model(alias, settings.models_file) if alias else None
+    if entry is None or entry.source is None:
+        return None
+    return read(entry.source.folder(settings.engines_dir, alias) / TOKENIZER)
+
+
+def _window(client: Client, entry: Model) -> int:
+    """The smallest window of all who may be asked, in tokens: what fits there is never cut by a fallback."""
+    if not isinstance(client, LLMClient):
+        return entry.context
+    return min(link.provider.window(entry.alias) for link in client.links.values())

@@ -1,12 +1,24 @@
-"""Cuts a document into passages of about `TARGET_CHARS`, each an exact span of its text. Pure."""
+"""Cuts a document into passages, each an exact span of its text: by the embedding model's tokens, else by characters.
+
+Pure.
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
+
+from semantic_text_splitter import MarkdownSplitter
 
 TARGET_CHARS = 600
+TARGET_TOKENS, OVERLAP_TOKENS = 220, 30
+"""Below MiniLM's window of 256 with room for its special tokens (reference/services.md 4.4)."""
+SECTION_CHARS = 8_000
+"""The splitter looks at all sentences that are left again and again: a million words without one took it 500 s. So it
+is given a text section by section, none longer than this.
+"""
 _SPACE = re.compile(r"\s*")
 _SENTENCE_END = re.compile(r"[.!?:]['\")\]]*(?=\s)")
 _WORD = re.compile(r"\w+")
@@ -29,6 +41,27 @@ def passages(text: str, *, target: int = TARGET_CHARS) -> list[Span]:
         else:
             merged.append(piece)
     return merged
+
+
+class Cutter:
+    """Cuts into passages of at most `TARGET_TOKENS` of `tokenizer` (a `tokenizers.Tokenizer`), else of characters."""
+
+    def __init__(self, tokenizer: Any | None = None) -> None:
+        self._splitter = None
+        if tokenizer is not None:
+            make = MarkdownSplitter.from_huggingface_tokenizer
+            self._splitter = make(tokenizer, TARGET_TOKENS, OVERLAP_TOKENS)
+
+    def passages(self, text: str) -> list[Span]:
+        """Neighbours share up to `OVERLAP_TOKENS` tokens; where there is no tokenizer, nothing."""
+        if self._splitter is None:
+            return passages(text)
+        found = []
+        for section in passages(text, target=SECTION_CHARS):
+            for at, chunk in self._splitter.chunk_indices(text[section.start : section.end]):
+                start = section.start + at
+                found.append(Span(start=start, end=start + len(chunk)))
+        return found
 
 
 def supporting(text: str, span: Span, answer: str) -> Span:

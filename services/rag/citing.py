@@ -21,7 +21,8 @@ _DIGIT = re.compile(r"\d")
 class Citation:
     """A sentence that the answer rests on: the exact span `start`..`end` of its document.
 
-    `verified`: the stored document, read again after the answer, holds exactly `quote` at that place.
+    `verified`: the stored document, read again after the answer, holds exactly `quote` at that place; `page` is where
+    it stands there.
     """
 
     n: int
@@ -31,6 +32,7 @@ class Citation:
     start: int
     end: int
     quote: str
+    page: int | None = None
     verified: bool = False
 
 

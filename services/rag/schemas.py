@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from services.web.fields import Body, Line, MaxTokens, Query, Text
 from services.web.provenance import LLMInfo
 
+CollectionId = Annotated[str, StringConstraints(max_length=64), Field(description="Id of a collection; empty: none.")]
+OneCollection = Annotated[
+    str | None, Field(max_length=64, min_length=1, description="Only this collection, by its id.")
+]
 K = Annotated[int, Field(ge=1, le=20, description="How many passages.")]
 
 
@@ -21,6 +25,7 @@ class NewDocument(Body):
 
     title: Line
     text: Text
+    collection: CollectionId = ""
 
 
 class DocumentSummary(BaseModel):
@@ -31,6 +36,9 @@ class DocumentSummary(BaseModel):
     chunks: int
     chars: int
     created_at: str
+    collection: str
+    source: str
+    media_type: str
 
 
 class DocumentDetail(DocumentSummary):
@@ -53,6 +61,7 @@ class Search(Body):
 
     query: Query
     k: K = 3
+    collection: OneCollection = None
 
 
 class HitInfo(BaseModel):
@@ -67,6 +76,7 @@ class HitInfo(BaseModel):
     end: int
     text: str
     score: float
+    page: int | None
 
 
 class Hits(BaseModel):
@@ -84,6 +94,7 @@ class Ask(Body):
 
     question: Query
     k: K = 3
+    collection: OneCollection = None
     max_tokens: MaxTokens = 48
     stream: bool = False
     strict: bool = Field(False, description="Rather no answer than one that the passages do not bear out.")
@@ -104,6 +115,7 @@ class CitationInfo(BaseModel):
     start: int
     end: int
     quote: str
+    page: int | None
     verified: bool
 
 

@@ -9,8 +9,9 @@ from dataclasses import dataclass, replace
 from services.llm.errors import ContextTooLong, LLMError
 from services.llm.types import Answer, ChatRequest, Continued, End, Outcome, Rescue, Restarted, Token
 from services.rag import prompts
-from services.rag.chunking import passages
 from services.rag.citing import Citation, citations, is_supported, says_nothing
+from services.rag.ingest import Ingest, Wanted
+from services.rag.parsed import page_of
 from services.rag.store import Document, Documents, Hit
 from services.web.asking import Wishes
 from services.web.room import Client
@@ -57,28 +58,33 @@ UNANSWERABLE = Reply(answer=NOTHING_FOUND, citations=(), answerable=False)
 class Question:
     """What to answer from the `k` best passages, in at most `max_tokens` new tokens.
 
-    `strict`: rather no answer than one that the passages do not bear out, or that cites what is there no more.
+    `collection`: only from its documents. `strict`: rather no answer than one that the passages do not bear out,
+    or that cites what is there no more.
     """
 
     text: str
     k: int
     max_tokens: int
+    collection: str | None = None
     strict: bool = False
 
 
 class Rag:
     """The use cases. `context` is the smallest window of the chain, in tokens."""
 
-    def __init__(self, *, service: str, alias: str, context: int, documents: Documents, client: Client) -> None:
+    def __init__(
+        self, *, service: str, alias: str, context: int, documents: Documents, client: Client, ingest: Ingest
+    ) -> None:
         self._service = service
         self._alias = alias
         self._context = context
         self._client = client
         self.documents = documents
+        self.ingest = ingest
 
-    async def add(self, title: str, text: str) -> tuple[Document, bool]:
+    async def add(self, title: str, text: str, collection: str) -> tuple[Document, bool]:
         """The stored document, and whether it is new."""
-        return await self.documents.add(title, text, passages(text))
+        return await self.ingest.add(self.documents, text, Wanted(title=title, collection=collection))
 
     async def ask(self, question: Question, wishes: Wishes) -> Reply:
         """The whole answer. Raises `LLMError`."""
@@ -127,10 +133,11 @@ class Rag:
     async def _looked_up(self, citation: Citation) -> Citation:
         document = await self.documents.get(citation.document_id)
         found = "" if document is None else document.text[citation.start : citation.end]
-        return replace(citation, verified=found == citation.quote)
+        page = None if document is None else page_of(document.pages, citation.start)
+        return replace(citation, verified=found == citation.quote, page=page)
 
     async def _retrieve(self, question: Question) -> list[Hit]:
-        found = await self.documents.search(question.text, question.k)
+        found = await self.documents.search(question.text, question.k, question.collection)
         fits = prompts.fitting(question.text, found, room_tokens=self._context - question.max_tokens)
         if found and not fits:
             raise ContextTooLong(f"question, one passage and {question.max_tokens} new tokens exceed {self._context}")

@@ -75,16 +75,16 @@ class WorkspaceDocuments:
 
     async def put(self, new: NewDocument, *, job: Job | None = None) -> tuple[Document, bool]:
         def work(c: Connection) -> tuple[Document, bool]:
-            stored = store_rows.put(c, self.workspace, new, self._now())
-            self._end(c, job)
-            return stored
+            stored, is_new = store_rows.put(c, self.workspace, new, self._now())
+            self._end(c, job, stored)
+            return stored, is_new
 
         return await self._write(work, leaves_something=job is not None)
 
     async def reindex(self, document_id: str, new: NewDocument, *, job: Job | None = None) -> Document | None:
         def work(c: Connection) -> Document | None:
             found = store_rows.reindex(c, self.workspace, document_id, new)
-            self._end(c, job)
+            self._end(c, job, found)
             return found
 
         return await self._database.write(work)
@@ -163,9 +163,9 @@ class WorkspaceDocuments:
 
         return await self._write(work, leaves_something=True)
 
-    def _end(self, c: Connection, job: Job | None) -> None:
+    def _end(self, c: Connection, job: Job | None, document: Document | None) -> None:
         if job is not None:
-            JOBS.done(c, job, at=self._now())
+            JOBS.done(c, job, at=self._now(), result={"document_id": document.id} if document else None)
             store_uploads.forget(c, job.id)
 
     async def _write(self, work: Callable[[Connection], T], *, leaves_something: bool) -> T:

@@ -76,7 +76,8 @@ class Worker:
             except StoreError as exc:
                 LOG.warning("worker.store_failed reason=%s", exc)
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._woken.wait(), self._poll_s)
+                async with asyncio.timeout(self._poll_s):  # 3.11's `wait_for` loses a cancellation beside a wake
+                    await self._woken.wait()
             self._woken.clear()
 
     async def _claimed(self) -> Job | None:

@@ -21,6 +21,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "services.secret_files": (),
     "services.api_keys": ("services.secret_files",),
     "services.embedding": ("services.addresses",),
+    "services.uploads": (),
     "services.store_urls": ("services.secret_files",),
     "services.after_save": (),
     "services.settings": (
@@ -29,6 +30,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         "services.api_keys",
         "services.embedding",
         "services.store_urls",
+        "services.uploads",
         "services.addresses",
         "services.secret_files",
         "services.telemetry",

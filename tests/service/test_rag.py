@@ -158,6 +158,7 @@ class TestAsk:
                 "start": 0,
                 "end": 45,
                 "quote": "The nightly backup of rack B starts at 02:40.",
+                "page": None,
                 "verified": True,
             }
         ]

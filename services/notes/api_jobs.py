@@ -1,0 +1,56 @@
+"""Notes' HTTP face for what is made after a save: the jobs, and making things anew."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+
+from services.notes.api import UseCases
+from services.notes.schemas_tags import JobInfo, JobPage, Rerun, RerunAnswer
+from services.store.jobs import Job, State
+from services.web.paging import After, Limit, position, sliced
+from services.web.problems import missing
+
+
+def router() -> APIRouter:
+    """The routes of jobs."""
+    routes = APIRouter(prefix="/v1", tags=["notes"])
+    add = routes.add_api_route
+    add("/jobs", list_jobs, methods=["GET"], summary="Jobs, newest first")
+    add("/jobs/{job_id}", get_job, methods=["GET"], summary="One job")
+    add("/rerun", rerun, methods=["POST"], status_code=202, summary="Make summaries and suggestions anew")
+    return routes
+
+
+async def list_jobs(notes: UseCases, limit: Limit = 20, after: After = "", state: State | None = None) -> JobPage:
+    """Those of one state where `state` is given; the dead letters are the `failed` ones."""
+    before = position(after, "jobs", int, filters=state)
+    found = await notes.notebook.jobs(limit + 1, before=None if before is None else int(before[0]), state=state)
+    shown, onward = sliced(found, limit, "jobs", lambda job: (job.number,), filters=state)
+    return JobPage(jobs=[_info(job) for job in shown], next=onward)
+
+
+async def get_job(job_id: str, notes: UseCases) -> JobInfo:
+    """Where it stands, and why where it failed."""
+    job = await notes.notebook.job(job_id)
+    if job is None:
+        raise missing("job", job_id)
+    return _info(job)
+
+
+async def rerun(body: Rerun, notes: UseCases) -> RerunAnswer:
+    """What is there stays until the new one is; a person's own tags are never touched."""
+    return RerunAnswer(jobs=await notes.notebook.rerun(body.where))
+
+
+def _info(job: Job) -> JobInfo:
+    return JobInfo(
+        id=job.id,
+        kind=job.kind,
+        state=job.state,
+        attempts=job.attempts,
+        note_id=str(job.payload["note"]),
+        error_code=job.error_code,
+        error_message=job.error_message,
+        created_at=job.created_at,
+        updated_at=job.updated_at,
+    )

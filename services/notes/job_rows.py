@@ -1,0 +1,90 @@
+"""The jobs of notes: what waits to be made of a note, and why it could not be. Inside the caller's transaction."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+
+from sqlalchemy import ColumnElement, Connection, delete, select
+
+from services.notes.store import Kind, NoteJob
+from services.notes.tables import JOBS, NOTE, NOTE_TAG, SUMMARY
+from services.store.jobs import Job, State
+
+JOB = JOBS.table
+
+
+def note_of(job: Job) -> str:
+    """The id of the note that the job is about."""
+    return str(job.payload["note"])
+
+
+def enqueue(c: Connection, workspace: str, note_id: str, kinds: Iterable[Kind], *, at: str) -> None:
+    """One job of each kind for the note. One that waits, or failed, makes way for the new one."""
+    for kind in kinds:
+        waiting = JOB.c.state.in_([State.QUEUED, State.FAILED])
+        c.execute(delete(JOB).where(*_about(workspace, note_id), JOB.c.kind == kind, waiting))
+        JOBS.enqueue(c, workspace=workspace, kind=kind, payload={"note": note_id}, at=at)
+
+
+def forget(c: Connection, workspace: str, note_id: str) -> None:
+    """A deleted note leaves no jobs; who runs one finds its lease lost."""
+    c.execute(delete(JOB).where(*_about(workspace, note_id)))
+
+
+def unfinished(c: Connection, workspace: str, note_ids: Iterable[str]) -> Mapping[str, list[NoteJob]]:
+    """The jobs of these notes that are not done, oldest first."""
+    ids = {_payload(note_id): note_id for note_id in note_ids}
+    query = select(JOB).where(JOB.c.workspace == workspace, JOB.c.payload.in_(ids), JOB.c.state != State.DONE)
+    found: dict[str, list[NoteJob]] = defaultdict(list)
+    for row in c.execute(query.order_by(JOB.c.number)):
+        job = NoteJob(
+            id=row.id,
+            kind=row.kind,
+            state=State(row.state),
+            attempts=row.attempts,
+            error_code=row.error_code,
+            error_message=row.error_message,
+        )
+        found[ids[row.payload]].append(job)
+    return found
+
+
+def wanted(c: Connection, workspace: str, where: str) -> list[tuple[str, Kind]]:
+    """The notes of a `Rerun`, and what is to be made of each: `stale`, `failed` or `model!=X`."""
+    match where.partition("!="):
+        case ("stale", "", ""):
+            return _made(c, workspace, SUMMARY.c.of_version != NOTE.c.version, NOTE_TAG.c.of_version != NOTE.c.version)
+        case ("failed", "", ""):
+            return _failed(c, workspace)
+        case ("model", "!=", model):
+            return _made(c, workspace, SUMMARY.c.model != model, NOTE_TAG.c.model != model)
+        case _:
+            raise ValueError(f"where={where!r} is not one that `Rerun` takes")
+
+
+def _failed(c: Connection, workspace: str) -> list[tuple[str, Kind]]:
+    """Notes with a dead letter."""
+    rows = c.execute(select(JOB.c.payload, JOB.c.kind).where(JOB.c.workspace == workspace, JOB.c.state == State.FAILED))
+    return [(json.loads(row.payload)["note"], Kind(row.kind)) for row in rows]
+
+
+def _made(
+    c: Connection, workspace: str, summary: ColumnElement[bool], tag: ColumnElement[bool]
+) -> list[tuple[str, Kind]]:
+    ours = NOTE.c.workspace == workspace
+    summaries = select(NOTE.c.id).join(SUMMARY, SUMMARY.c.note == NOTE.c.number).where(ours, summary)
+    suggestions = select(NOTE.c.id).join(NOTE_TAG, NOTE_TAG.c.note == NOTE.c.number).distinct()
+    suggestions = suggestions.where(ours, NOTE_TAG.c.state == "suggested", NOTE_TAG.c.provider != "", tag)
+    found = [(note_id, Kind.SUMMARY) for note_id in c.execute(summaries).scalars()]
+    return found + [(note_id, Kind.TAGS) for note_id in c.execute(suggestions).scalars()]
+
+
+def _about(workspace: str, note_id: str) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
+    return JOB.c.workspace == workspace, JOB.c.payload == _payload(note_id)
+
+
+def _payload(note_id: str) -> str:
+    """As `Jobs.enqueue` writes it."""
+    return json.dumps({"note": note_id})

@@ -1,0 +1,104 @@
+"""The passages of notes that a question is answered from, and the sentences that an answer rests on. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from services.notes.sections import sections
+from services.notes.store import Note
+from services.store.words import terms
+
+PASSAGE_BYTES = 900
+"""About 220 tokens: what an embedding model holds, and several of them fit any window."""
+
+_MARKER = re.compile(r"\[(\d{1,3})\]")
+_NOT_STATED = re.compile(r"\W*(it is |this is |the answer is )?not (stated|mentioned|specified)\b[^.\n]{0,60}\W*", re.I)
+_SENTENCE = re.compile(r"\S.*?(?:[.!?]['\")\]]*(?=\s|\Z)|\n|\Z)", re.DOTALL)
+_WORD = re.compile(r"\w+")
+_STEM_CHARS = 4
+"""Two words are alike where the longer begins with the shorter, this many characters at least: `swap`, `swaps`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Passage:
+    """A piece of a note: `text` is exactly `start`..`end` of the text of its version `version`."""
+
+    note_id: str
+    title: str
+    version: int
+    start: int
+    end: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Citation:
+    """A sentence that the answer rests on; `verified` where the note, read again, still says it at that place."""
+
+    n: int
+    note_id: str
+    title: str
+    start: int
+    end: int
+    quote: str
+    verified: bool = False
+
+
+def passages(note: Note) -> list[Passage]:
+    """The whole note, in pieces."""
+    found, at = [], 0
+    for text in sections(note.text, max_bytes=PASSAGE_BYTES):
+        if text.strip():
+            piece = Passage(
+                note_id=note.id, title=note.title, version=note.version, start=at, end=at + len(text), text=text
+            )
+            found.append(piece)
+        at += len(text)
+    return found
+
+
+def best(question: str, notes: Iterable[Note], k: int) -> list[Passage]:
+    """The `k` passages of `notes`, which come best first, that share the most words with the question."""
+    wanted = terms(question)
+    ranked = [
+        (-_shared(wanted, piece.text), rank, piece.start, piece)
+        for rank, note in enumerate(notes)
+        for piece in passages(note)
+    ]
+    return [piece for *_, piece in sorted(ranked, key=lambda found: found[:3])[:k]]
+
+
+def says_nothing(answer: str) -> bool:
+    """Whether the model said, as it was told to, that the notes do not say it."""
+    return not answer.strip() or _NOT_STATED.fullmatch(answer.strip()) is not None
+
+
+def citations(answer: str, shown: Sequence[Passage]) -> tuple[Citation, ...]:
+    """The passages that the answer names by number; where it names none, all that the model was shown."""
+    if says_nothing(answer):
+        return ()
+    named = {int(n) for n in _MARKER.findall(answer)}
+    numbered = list(enumerate(shown, start=1))
+    chosen = [(n, piece) for n, piece in numbered if n in named] or numbered
+    return tuple(_citation(n, piece, answer) for n, piece in chosen)
+
+
+def _citation(n: int, piece: Passage, answer: str) -> Citation:
+    said = terms(_MARKER.sub(" ", answer))
+    spans = [match.span() for match in _SENTENCE.finditer(piece.text)]
+    start, end = max(spans, key=lambda span: _shared(said, piece.text[slice(*span)]))
+    quote = piece.text[start:end].rstrip()
+    at = piece.start + start
+    return Citation(n=n, note_id=piece.note_id, title=piece.title, start=at, end=at + len(quote), quote=quote)
+
+
+def _shared(wanted: Sequence[str], text: str) -> int:
+    words = {word.lower() for word in _WORD.findall(text)}
+    return sum(any(_is_alike(term, word) for word in words) for term in wanted)
+
+
+def _is_alike(one: str, other: str) -> bool:
+    short, long = sorted((one, other), key=len)
+    return one == other or (len(short) >= _STEM_CHARS and long.startswith(short))

@@ -1,0 +1,139 @@
+"""From a staged upload, an address or a stored document to passages that can be found: what RAG's jobs do.
+
+A job's result and its end are one write. Whatever is wrong with a document is that job's reason; the others go on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from services.rag.chunking import Cutter
+from services.rag.fetching import Reach, Resolve, fetch, resolved
+from services.rag.parsed import Limits, Refusal, Source
+from services.rag.parsing_apart import parse_apart
+from services.rag.parsing_kinds import Kind
+from services.rag.store import NO_COLLECTION, Document, DocumentInfo, Documents, NewDocument, content_hash
+from services.store.jobs import Job, JobError
+from services.store.worker import Handler
+
+INGEST, FETCH, REINDEX = "ingest", "fetch", "reindex"
+AT_ONCE = 2
+"""Documents that one process reads at a time: each is a child process of up to `Limits.memory_bytes`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """What the sender says of a document: a title of their own, or the empty string, and the collection it is for."""
+
+    title: str = ""
+    collection: str = NO_COLLECTION
+
+
+class Ingest:
+    """The use case. `of` gives the documents of a workspace; `wake` tells the worker that there is a new job."""
+
+    def __init__(
+        self,
+        *,
+        of: Callable[[str], Documents],
+        cutter: Cutter,
+        limits: Limits,
+        reach: Reach,
+        resolve: Resolve = resolved,
+    ) -> None:
+        self._of = of
+        self._cutter = cutter
+        self._limits = limits
+        self._reach = reach
+        self._resolve = resolve
+        self.wake: Callable[[], None] = lambda: None
+
+    def handlers(self) -> Mapping[str, Handler]:
+        """What the worker does for each kind of job."""
+        return {INGEST: self._ingest, FETCH: self._fetch, REINDEX: self._reindex}
+
+    async def add(self, documents: Documents, text: str, wanted: Wanted) -> tuple[Document, bool]:
+        """The document of a plain text, at once, and whether it is new."""
+        spans = await asyncio.to_thread(self._cutter.passages, text)
+        new = NewDocument(
+            title=wanted.title, text=text, spans=spans, collection=wanted.collection, media_type=Kind.TEXT
+        )
+        return await documents.put(new)
+
+    async def take(self, documents: Documents, source: Source, wanted: Wanted) -> Job | DocumentInfo:
+        """The job that reads `source`, which is kept by then; the document where its content is there already."""
+        known = content_hash(source.data)
+        existing = await documents.known(known, wanted.collection)
+        if existing is not None:
+            return existing
+        payload = {"name": source.name, "title": wanted.title, "collection": wanted.collection, "content_hash": known}
+        return self._started(await documents.stage(source, kind=INGEST, payload=payload))
+
+    async def take_from(self, documents: Documents, url: str, wanted: Wanted) -> Job:
+        """The job that fetches and reads what is at `url`."""
+        payload = {"name": url, "title": wanted.title, "collection": wanted.collection}
+        return self._started(await documents.enqueue(kind=FETCH, payload=payload))
+
+    async def again(self, documents: Documents, document_id: str) -> Job:
+        """The job that cuts and indexes a stored document anew."""
+        payload = {"name": document_id, "document_id": document_id}
+        return self._started(await documents.enqueue(kind=REINDEX, payload=payload))
+
+    async def retry(self, documents: Documents, job_id: str) -> Job | None:
+        """A failed job from its start; None where there is no such job."""
+        job = await documents.again(job_id)
+        return None if job is None else self._started(job)
+
+    def _started(self, job: Job) -> Job:
+        self.wake()
+        return job
+
+    async def _ingest(self, job: Job) -> None:
+        source = await self._of(job.workspace).staged(job)
+        if source is None:
+            raise JobError("source-gone", "what was uploaded is not there any more; upload it again", permanent=True)
+        await self._read(job, source, origin=source.name)
+
+    async def _fetch(self, job: Job) -> None:
+        url = str(job.payload["name"])
+        try:
+            source = await fetch(url, self._reach, resolve=self._resolve)
+        except Refusal as exc:
+            raise _told(exc) from exc
+        await self._read(job, source, origin=url)
+
+    async def _read(self, job: Job, source: Source, *, origin: str) -> None:
+        try:
+            parsed = await parse_apart(source, self._limits)
+        except Refusal as exc:
+            raise _told(exc) from exc
+        new = NewDocument(
+            title=str(job.payload["title"]) or parsed.title or source.name[:300],
+            text=parsed.text,
+            spans=await asyncio.to_thread(self._cutter.passages, parsed.text),
+            collection=str(job.payload["collection"]),
+            source=origin,
+            media_type=parsed.media_type,
+            content_hash=content_hash(source.data),
+            pages=parsed.pages,
+        )
+        await self._of(job.workspace).put(new, job=job)
+
+    async def _reindex(self, job: Job) -> None:
+        documents = self._of(job.workspace)
+        document = await documents.get(str(job.payload["document_id"]))
+        if document is None:
+            raise JobError("document-gone", "the document was deleted meanwhile", permanent=True)
+        new = NewDocument(
+            title=document.title,
+            text=document.text,
+            spans=await asyncio.to_thread(self._cutter.passages, document.text),
+            pages=document.pages,
+        )
+        await documents.reindex(document.id, new, job=job)
+
+
+def _told(refusal: Refusal) -> JobError:
+    return JobError(refusal.code, refusal.detail, permanent=not refusal.again)

@@ -1,0 +1,313 @@
+"""RAG's store on SQLite and on PostgreSQL: documents, passages, collections, uploads, and nobody else's rows."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Connection, inspect, select
+
+from services.rag.chunking import Span, passages
+from services.rag.parsed import Page, Source
+from services.rag.store import NameTaken, NewDocument, content_hash
+from services.rag.store_documents import StoredDocuments, WorkspaceDocuments
+from services.rag.store_tables import JOBS, UPLOAD
+from services.store.jobs import JobError, LeaseLost, State
+from services.store.sqlite import url_of
+from services.store.vectors import ForeignSpace, Space
+
+SPACE = Space(name="m@1:8:unit", dimension=8)
+TEXT = "Alpha pump one.\n\nBeta valve two."
+SPANS = (Span(start=0, end=15), Span(start=17, end=32))
+NEW = NewDocument(
+    title="Manual",
+    text=TEXT,
+    spans=SPANS,
+    source="manual.pdf",
+    media_type="application/pdf",
+    content_hash="h",
+    pages=(Page(number=1, start=0, end=16), Page(number=2, start=16, end=32)),
+    vectors=([1.0, *[0.0] * 7], [0.0, 1.0, *[0.0] * 6]),
+    space=SPACE,
+)
+
+
+@pytest.fixture
+async def store(store_url: str) -> AsyncIterator[StoredDocuments]:
+    async with StoredDocuments(store_url) as opened:
+        yield opened
+
+
+@pytest.fixture
+def mine(store: StoredDocuments) -> WorkspaceDocuments:
+    return store.of("default")
+
+
+class TestDocuments:
+    async def test_a_document_is_kept_with_all_that_is_known_of_it(self, mine: WorkspaceDocuments) -> None:
+        """Its source, its pages, and passages that are exact spans of its text."""
+        document, is_new = await mine.put(NEW)
+        assert is_new
+        assert await mine.get(document.id) == document
+        assert (document.text, document.pages, document.source) == (TEXT, NEW.pages, "manual.pdf")
+        assert (document.chars, document.chunks, document.is_embedded) == (32, 2, True)
+        chunks = await mine.chunks(document.id)
+        assert [(c.chunk, c.page, c.text) for c in chunks] == [(0, 1, "Alpha pump one."), (1, 2, "Beta valve two.")]
+        assert all(TEXT[c.start : c.end] == c.text for c in chunks)
+
+    async def test_the_same_content_is_kept_once_in_a_collection(self, mine: WorkspaceDocuments) -> None:
+        """And may be in another one as well."""
+        first, _ = await mine.put(NEW)
+        again, is_new = await mine.put(NEW)
+        other, is_other_new = await mine.put(replace(NEW, collection="c"))
+        assert (again, is_new, is_other_new) == (first, False, True)
+        assert other.id != first.id
+
+    async def test_a_source_that_is_known_is_found_without_reading_it(self, mine: WorkspaceDocuments) -> None:
+        """By its hash, within its collection."""
+        document, _ = await mine.put(NEW)
+        known = await mine.known("h", "")
+        assert known is not None
+        assert known.id == document.id
+        assert await mine.known("h", "c") is None
+
+    async def test_pages_of_a_list_hold_each_document_once(self, mine: WorkspaceDocuments) -> None:
+        """Oldest first."""
+        ids = [(await mine.add(f"T{n}", TEXT, SPANS))[0].id for n in range(5)]
+        first = await mine.page(3, 0)
+        rest = await mine.page(3, first[-1].number)
+        assert [d.id for d in (*first, *rest)] == ids
+        assert await mine.page(3, 0, collection="c") == []
+
+    async def test_new_passages_replace_the_old_ones(self, mine: WorkspaceDocuments) -> None:
+        """As a re-index makes them; the text, its pages and its id stay."""
+        document, _ = await mine.put(NEW)
+        cut = NewDocument(title="x", text="x", spans=[Span(start=6, end=10)], vectors=[[1.0, *[0.0] * 7]], space=SPACE)
+        again = await mine.reindex(document.id, cut)
+        assert again is not None
+        assert (again.id, again.text, again.title, again.chunks) == (document.id, TEXT, "Manual", 1)
+        assert [c.text for c in await mine.chunks(document.id)] == ["pump"]
+        assert await mine.search("valve", 5) == []
+        assert [h.text for h in await mine.nearest(SPACE, NEW.vectors[1], 5)] == ["pump"]
+        assert await mine.reindex("nothing", cut) is None
+
+    async def test_a_deleted_document_is_gone_from_every_index(self, mine: WorkspaceDocuments) -> None:
+        """Words, meaning, passages, and its source is unknown again."""
+        document, _ = await mine.put(NEW)
+        assert await mine.delete(document.id)
+        assert not await mine.delete(document.id)
+        assert await mine.search("pump", 5) == []
+        assert await mine.nearest(SPACE, NEW.vectors[0], 5) == []
+        assert await mine.chunks(document.id) == []
+        assert await mine.known("h", "") is None
+
+    async def test_a_document_without_passages_is_kept(self, mine: WorkspaceDocuments) -> None:
+        """There may be nothing to cut."""
+        document, _ = await mine.add("T", " ", [])
+        assert document.chunks == 0
+
+
+class TestSearch:
+    async def test_hits_say_where_they_stand(self, mine: WorkspaceDocuments) -> None:
+        """By words and by meaning alike: document, passage, span, page."""
+        document, _ = await mine.put(NEW)
+        by_words, by_meaning = await mine.search("valve", 5), await mine.nearest(SPACE, NEW.vectors[1], 5)
+        assert [(h.document_id, h.chunk, h.start, h.end, h.page, h.text) for h in by_words] == [
+            (document.id, 1, 17, 32, 2, "Beta valve two.")
+        ]
+        assert [h.chunk for h in by_meaning] == [1, 0]
+        assert [h.score for h in by_meaning] == pytest.approx([1, 0], abs=1e-6)
+
+    async def test_the_title_finds_as_well(self, mine: WorkspaceDocuments) -> None:
+        """Every passage of the document."""
+        await mine.put(NEW)
+        assert len(await mine.search("manual", 5)) == 2
+
+    async def test_a_collection_is_searched_alone(self, mine: WorkspaceDocuments) -> None:
+        """Both ways; without one, all are."""
+        await mine.put(NEW)
+        other, _ = await mine.put(replace(NEW, collection="c"))
+        assert {h.document_id for h in await mine.search("pump", 9, "c")} == {other.id}
+        assert {h.document_id for h in await mine.nearest(SPACE, NEW.vectors[0], 9, "c")} == {other.id}
+        assert len(await mine.search("pump", 9)) == 2
+
+    async def test_another_space_is_refused_until_the_vectors_are_forgotten(self, store: StoredDocuments) -> None:
+        """Then documents say that they are to be embedded, and the next space is taken."""
+        mine, other = store.of("default"), Space(name="n@1:8:unit", dimension=8)
+        document, _ = await mine.put(NEW)
+        with pytest.raises(ForeignSpace, match="cutover reindex rag"):
+            await mine.reindex(document.id, replace(NEW, space=other))
+        kept = await mine.get(document.id)
+        assert kept is not None
+        assert (kept.is_embedded, await store.space()) == (True, SPACE)
+        assert await store.forget_vectors() == 1
+        again = await mine.reindex(document.id, replace(NEW, space=other))
+        assert again is not None
+        assert (again.is_embedded, await store.space()) == (True, other)
+
+
+class TestWorkspaces:
+    async def test_one_workspace_sees_nothing_of_another(self, store: StoredDocuments) -> None:
+        """Whatever it asks, by any id that it may have learnt."""
+        mine, theirs = store.of("default"), store.of("other")
+        collection = await theirs.add_collection("C")
+        document, _ = await theirs.put(NEW)
+        job = await theirs.enqueue(kind="x", payload={})
+        assert await mine.get(document.id) is None
+        assert (await mine.page(9, 0), await mine.chunks(document.id), await mine.search("pump", 9)) == ([], [], [])
+        assert await mine.nearest(SPACE, NEW.vectors[0], 9) == []
+        assert await mine.known("h", "") is None
+        assert (await mine.collections(), await mine.collection(collection.id)) == ([], None)
+        assert (await mine.job(job.id), await mine.jobs(9)) == (None, [])
+        assert not await mine.delete(document.id)
+        assert not await mine.delete_collection(collection.id)
+        assert not await mine.forget_job(job.id)
+        assert await mine.rename_collection(collection.id, "D") is None
+        assert await theirs.get(document.id) == document
+
+    async def test_equal_documents_of_two_workspaces_are_two(self, store: StoredDocuments) -> None:
+        """Deleting one leaves the other."""
+        mine, theirs = store.of("default"), store.of("other")
+        document, _ = await mine.put(NEW)
+        _, is_new = await theirs.put(NEW)
+        assert is_new
+        await mine.delete(document.id)
+        assert len(await theirs.search("pump", 9)) == 1
+
+
+class TestCollections:
+    async def test_a_collection_is_made_renamed_and_counted(self, mine: WorkspaceDocuments) -> None:
+        """Its documents stay in it."""
+        made = await mine.add_collection("Manuals")
+        await mine.put(replace(NEW, collection=made.id))
+        renamed = await mine.rename_collection(made.id, "Guides")
+        assert renamed is not None
+        assert (renamed.name, renamed.documents) == ("Guides", 1)
+        assert await mine.collections() == [renamed]
+
+    async def test_a_name_is_given_once(self, mine: WorkspaceDocuments) -> None:
+        """To a new one or by renaming; its own name is no other's."""
+        one = await mine.add_collection("A")
+        two = await mine.add_collection("B")
+        with pytest.raises(NameTaken):
+            await mine.add_collection("A")
+        with pytest.raises(NameTaken):
+            await mine.rename_collection(two.id, "A")
+        assert await mine.rename_collection(one.id, "A") == one
+
+    async def test_its_documents_go_with_it(self, mine: WorkspaceDocuments) -> None:
+        """And no others."""
+        made = await mine.add_collection("A")
+        inside, _ = await mine.put(replace(NEW, collection=made.id))
+        outside, _ = await mine.put(NEW)
+        assert await mine.delete_collection(made.id)
+        assert await mine.get(inside.id) is None
+        assert [h.document_id for h in await mine.search("pump", 9)] == [outside.id]
+
+
+class TestUploads:
+    async def test_an_upload_waits_for_its_job_and_goes_with_its_end(self, store: StoredDocuments) -> None:
+        """The document, the job's end and the upload's are one write."""
+        mine, source = store.of("default"), Source(data=b"\0PDF", name="a.pdf", media_type="application/pdf")
+        job = await mine.stage(source, kind="ingest", payload={"collection": ""})
+        assert await mine.staged(job) == source
+        claim = await store.database.write(lambda c: JOBS.claim(c, at=job.run_after, lease_s=60))
+        assert claim is not None
+        await mine.put(replace(NEW, content_hash=content_hash(source.data)), job=claim)
+        done = await mine.job(job.id)
+        assert done is not None
+        assert (done.state, await mine.staged(job)) == (State.DONE, None)
+
+    async def test_a_job_that_was_taken_away_stores_nothing(self, store: StoredDocuments) -> None:
+        """Its document was not wanted any more."""
+        mine = store.of("default")
+        job = await mine.stage(Source(data=b"x", name="x"), kind="ingest", payload={})
+        claim = await store.database.write(lambda c: JOBS.claim(c, at=job.run_after, lease_s=60))
+        assert claim is not None
+        assert await mine.forget_job(job.id)
+        with pytest.raises(LeaseLost):
+            await mine.put(NEW, job=claim)
+        assert await mine.page(9, 0) == []
+        assert await store.database.read(lambda c: c.execute(select(UPLOAD.c.job)).all()) == []
+
+    async def test_a_dead_letter_keeps_its_upload_for_another_try(self, store: StoredDocuments) -> None:
+        """Until somebody forgets it."""
+        mine = store.of("default")
+        job = await mine.stage(Source(data=b"x", name="x"), kind="ingest", payload={})
+
+        def refused(c: Connection) -> None:
+            claim = JOBS.claim(c, at=job.run_after, lease_s=60)
+            assert claim is not None
+            JOBS.failed(c, claim, JobError("encrypted", "why", permanent=True), at=job.run_after)
+
+        await store.database.write(refused)
+        [dead] = await mine.jobs(9, state=State.FAILED)
+        assert (dead.error_code, await mine.staged(dead)) == ("encrypted", Source(data=b"x", name="x"))
+        again = await mine.again(job.id)
+        assert again is not None
+        assert again.state == State.QUEUED
+
+
+OLD = (
+    """CREATE TABLE document (
+        number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, title TEXT NOT NULL, text TEXT NOT NULL,
+        created_at TEXT NOT NULL)""",
+    """CREATE TABLE chunk (
+        id INTEGER PRIMARY KEY, document INTEGER NOT NULL REFERENCES document (number) ON DELETE CASCADE,
+        number INTEGER NOT NULL, start INTEGER NOT NULL, "end" INTEGER NOT NULL, UNIQUE (document, number))""",
+    "CREATE VIRTUAL TABLE chunk_words USING fts5 (title, text, tokenize = 'porter unicode61')",
+    f"INSERT INTO document VALUES (3, 'old', 'Manual', '{TEXT}', '2026-01-01T00:00:00.000+00:00')",
+    "INSERT INTO chunk VALUES (7, 3, 0, 0, 15), (8, 3, 1, 17, 32)",
+    "INSERT INTO chunk_words (rowid, title, text) VALUES (7, 'Manual', 'Alpha pump one.')",
+    "INSERT INTO chunk_words (rowid, title, text) VALUES (8, 'Manual', 'Beta valve two.')",
+    "PRAGMA user_version=1",
+)
+"""A file as version 1 wrote it."""
+
+
+class TestOlderFiles:
+    @pytest.fixture
+    def old(self, tmp_path: Path) -> str:
+        path = tmp_path / "old.db"
+        raw = sqlite3.connect(path, isolation_level=None)
+        for statement in OLD:
+            raw.execute(statement)
+        raw.close()
+        return url_of(path)
+
+    async def test_nothing_of_an_older_file_is_lost(self, old: str) -> None:
+        """Its documents are found by word, are in the workspace of those without keys, and can be deleted."""
+        for _ in range(2):
+            async with StoredDocuments(old) as store:
+                document = await store.of("default").get("old")
+                assert document is not None
+                assert (document.number, document.title, document.text, document.chunks) == (3, "Manual", TEXT, 2)
+                assert document.content_hash == content_hash(TEXT.encode())
+                [hit] = await store.of("default").search("valve", 5)
+                assert (hit.chunk, hit.text) == (1, "Beta valve two.")
+        async with StoredDocuments(old) as store:
+            await store.of("default").add("Newer", TEXT, passages(TEXT))
+            assert await store.of("default").delete("old")
+            assert [h.title for h in await store.of("default").search("pump", 5)] == ["Newer"]
+
+    async def test_a_migrated_file_is_made_like_a_new_one(self, old: str, tmp_path: Path) -> None:
+        """Column by column, key by key: what works on one works on the other."""
+
+        def shape(c: Connection) -> dict[str, object]:
+            seen = inspect(c)
+            return {
+                name: (
+                    [(col["name"], str(col["type"]), col["nullable"]) for col in seen.get_columns(name)],
+                    sorted(str(sorted(u["column_names"])) for u in seen.get_unique_constraints(name)),
+                    sorted((i["name"], tuple(i["column_names"])) for i in seen.get_indexes(name)),
+                    [(k["constrained_columns"], k["referred_table"]) for k in seen.get_foreign_keys(name)],
+                )
+                for name in seen.get_table_names()
+                if not name.startswith("chunk_words")
+            }
+
+        async with StoredDocuments(old) as migrated, StoredDocuments(url_of(tmp_path / "new.db")) as new:
+            assert await migrated.database.read(shape) == await new.database.read(shape)
