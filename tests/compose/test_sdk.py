@@ -92,11 +92,11 @@ def rows(stack: Compose) -> dict[str, dict[str, Any]]:
     return compose_state.look(compose.place(environment(stack)), str)
 
 
-def cutover(stack: Compose, home: Path, *words: str) -> tuple[int, dict[str, Any]]:
-    """Exit code and document of a verb."""
+def cutover(stack: Compose, home: Path, *words: str, shell: Mapping[str, str] = {}) -> tuple[int, dict[str, Any]]:
+    """Exit code and document of a verb, with `shell` as somebody's exported settings."""
     done = subprocess.run(
         [sys.executable, "-P", "-m", "services.cli", *words, "--json"],
-        cwd=REPO, env={**environment(stack), "CUTOVER_HOME": str(home), "PYTHONPATH": str(REPO)},
+        cwd=REPO, env={**environment(stack), **shell, "CUTOVER_HOME": str(home), "PYTHONPATH": str(REPO)},
         capture_output=True, text=True, timeout=300, check=False,
     )  # fmt: skip
     assert done.stdout, done.stderr
@@ -248,6 +248,17 @@ def test_a_real_vllm_whose_engine_hangs_is_revived(stack: Compose, tmp_path: Pat
     until(lambda: rows(stack)["vllm"]["health"] == "healthy", "vLLM is healthy again", 600)
     until(lambda: stack.provider("notes") == "vllm", "the services are back on it", 120)
     capfd_disabled(f"a vLLM that hangs: revived, and services back on it, after {time.monotonic() - began:.0f} s")
+
+
+def test_up_by_what_is_there_leaves_it_as_it_is(stack: Compose, tmp_path: Path) -> None:
+    """`make up` where the containers run: Compose is asked with the same settings and has nothing to do."""
+    before = {name: c["Id"] for name, c in stack.containers().items()}
+    shell = dict(line.split("=", 1) for line in stack.env_file.read_text().splitlines())
+
+    code, document = cutover(stack, tmp_path, "up", "--where", "auto", shell=shell)
+
+    assert code == 0 and {"rag", "notes", "ner", "vllm", "ollama"} <= set(document["up"])
+    assert {name: c["Id"] for name, c in stack.containers().items()} == before
 
 
 def test_down_by_what_is_there_ends_the_containers_and_no_others(small: Compose, tmp_path: Path) -> None:
