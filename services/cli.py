@@ -17,6 +17,7 @@ from services import (
     cli_calibrate,
     cli_containers,
     cli_doctor,
+    cli_eval,
     cli_faults,
     cli_keys,
     cli_live,
@@ -57,6 +58,7 @@ VERBS: Mapping[str, Callable[[commands.Call], commands.Result]] = {
     "keys": cli_keys.keys,
     "gate": cli_calibrate.gate,
     "bench": cli_bench.bench,
+    "eval": cli_eval.evaluation,
     "migrate": commands.migrate,
     "rollback": commands.rollback,
     "switch": cli_containers.switch,
@@ -138,6 +140,7 @@ def _evidence(verb: Verb) -> None:
     _own_recipe(gate)
     cli_calibrate.options(gate)
     gate.add_argument("--from", dest="raw", metavar="RAW", help="judge a raw file again instead of measuring")
+    cli_eval.options(verb("eval", "how well RAG finds: nDCG and recall on questions of Debian's documentation"))
     cli_bench.options(verb("bench", "throughput and waiting time by users, both engines", service="any"))
     cli_live.options(verb("report", "write the report of one service again, or with --live all boards", service="any"))
 
