@@ -32,8 +32,8 @@ class Client(Protocol):
 class Store(AbstractAsyncContextManager[object], Protocol):
     """What every store can do: be opened and closed, and say whether it answers."""
 
-    async def check(self) -> None:
-        """Raises `StoreError` when it does not."""
+    async def check(self) -> Mapping[str, str]:
+        """What it works with, by part. Raises `StoreError` when it does not answer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
