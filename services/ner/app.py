@@ -13,9 +13,11 @@ from services.llm.registry import model
 from services.ner import api, api_graph, api_merges, api_shapes
 from services.ner.service import Ner
 from services.ner.store import Graphs
+from services.ner.tables import REPLIES
 from services.settings import Settings, load
 from services.web import logs
 from services.web.factory import application
+from services.web.idempotency import Memory
 from services.web.key_file import KeyFile
 from services.web.recording import recorder_for
 from services.web.room import Client, Room
@@ -48,6 +50,7 @@ def build(settings: Settings, *, client: Client | None = None, store: Graphs | N
         registry=registry,
         recorder=recorder_for(settings, SERVICE, RECORDED, registry),
         keys=KeyFile(settings.api_keys.file, is_given=settings.api_keys.is_given),
+        memory=Memory(database=store.database, replies=REPLIES),
         metrics_dir=settings.metrics_dir,
     )
     routers = (api.router(), api_graph.router(), api_merges.router(), api_shapes.router(), admin.router())

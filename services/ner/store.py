@@ -37,22 +37,22 @@ class Graphs:
     """The database. Use as `async with`; everything that it raises is a `StoreError`."""
 
     def __init__(self, url: str, *, now: Clock = utc_now) -> None:
-        self._database = Database(url, SCHEMA)
+        self.database = Database(url, SCHEMA)
         self._now = now
 
     async def __aenter__(self) -> Graphs:
-        await self._database.__aenter__()
+        await self.database.__aenter__()
         return self
 
     async def __aexit__(self, *exc: object) -> None:
-        await self._database.aclose()
+        await self.database.aclose()
 
     async def check(self) -> dict[str, str]:
-        return await self._database.check()
+        return await self.database.check()
 
     def of(self, workspace: str) -> Graph:
         """The graph that `workspace` sees: its own rows, and no way to others."""
-        return Graph(self._database, workspace, self._now)
+        return Graph(self.database, workspace, self._now)
 
 
 class Graph:

@@ -20,6 +20,8 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
+from services.store.replies import Replies
+
 PRODUCER = ("provider", "engine", "model", "prompt_version", "at", "digest", "params_hash")
 """The columns of a `Producer`."""
 
@@ -138,6 +140,8 @@ SHAPE = Table(
     Column("body", Text, nullable=False),
     Column("updated_at", String, nullable=False),
 )
+
+REPLIES = Replies(TABLES)
 
 INDEXES = (
     Index("reading_document", READING.c.document),
