@@ -43,7 +43,14 @@ def router() -> APIRouter:
     routes = APIRouter(prefix="/v1", tags=["ner"])
     add = routes.add_api_route
     add("/extract", extract, methods=["POST"], summary="Find names and facts in a text; stores nothing")
-    add("/documents", read_document, methods=["POST"], status_code=201, summary="Read a document into the graph")
+    add(
+        "/documents",
+        read_document,
+        methods=["POST"],
+        status_code=201,
+        responses={200: {"model": DocumentRead, "description": "A known text, read anew"}},
+        summary="Read a document into the graph",
+    )
     add("/documents/{document_id}", get_document, methods=["GET"], summary="A document with its mentions")
     add("/documents/{document_id}", delete_document, methods=["DELETE"], status_code=204, summary="Retract it")
     add("/entities", list_entities, methods=["GET"], summary="Find entities; asks no model")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Response
 
@@ -23,7 +23,8 @@ def router() -> APIRouter:
     add = routes.add_api_route
     add("", list_schemas, methods=["GET"], summary="The built-in schemas and one's own")
     add("/{name}", get_schema, methods=["GET"], summary="A schema")
-    add("/{name}", put_schema, methods=["PUT"], summary="Keep a schema under a name")
+    made: dict[int | str, dict[str, Any]] = {201: {"model": ShapeInfo, "description": "Kept under a new name"}}
+    add("/{name}", put_schema, methods=["PUT"], responses=made, summary="Keep a schema under a name")
     add("/{name}", delete_schema, methods=["DELETE"], status_code=204, summary="Forget a schema")
     return routes
 

@@ -26,7 +26,7 @@ PRODUCER = ("provider", "engine", "model", "prompt_version", "at", "digest", "pa
 """The columns of a `Producer`."""
 
 TABLES = MetaData()
-
+REPLIES = Replies(TABLES)
 
 DOCUMENT = Table(
     "document",

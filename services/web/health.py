@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 from fastapi import APIRouter, Request, Response
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, PlainTextResponse
 
 from services.store.errors import StoreError
 from services.web import workers
@@ -23,7 +24,15 @@ def router() -> APIRouter:
         summary="A provider of the chain generates and the store answers",
         responses={503: {"description": "Not ready, with the reasons"}},
     )
-    routes.add_api_route("/metrics", metrics, methods=["GET"], summary="Prometheus exposition")
+    exposition: dict[str, Any] = {"text/plain": {}, "application/openmetrics-text": {}}
+    routes.add_api_route(
+        "/metrics",
+        metrics,
+        methods=["GET"],
+        summary="Prometheus exposition",
+        response_class=PlainTextResponse,
+        responses={200: {"content": exposition}},
+    )
     return routes
 
 
