@@ -52,7 +52,6 @@ def build(settings: Settings, *, client: Client | None = None, store: Graphs | N
         keys=KeyFile(settings.api_keys.file, is_given=settings.api_keys.is_given),
         memory=Memory(database=store.database, replies=REPLIES),
         metrics_dir=settings.metrics_dir,
-        memory=Memory(database=store.database, replies=REPLIES),
     )
     routers = (api.router(), api_graph.router(), api_merges.router(), api_shapes.router(), admin.router())
     return application(room, title="Cutover NER", routers=routers)

@@ -141,8 +141,6 @@ SHAPE = Table(
     Column("updated_at", String, nullable=False),
 )
 
-REPLIES = Replies(TABLES)
-
 INDEXES = (
     Index("reading_document", READING.c.document),
     Index("entity_root", ENTITY.c.root),
