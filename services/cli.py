@@ -13,10 +13,12 @@ from typing import Any, Protocol
 from rich.console import Console
 
 from services import (
+    cli_backup,
     cli_bench,
     cli_calibrate,
     cli_containers,
     cli_doctor,
+    cli_eval,
     cli_faults,
     cli_keys,
     cli_live,
@@ -37,6 +39,7 @@ from services.migration.verdict import VerdictError
 from services.settings import SERVICES, SettingsError, load
 from services.stack.compose import NoEngine
 from services.stack.local import StackError
+from services.store.errors import StoreError
 from services.web.keys import KeysError
 
 EXIT_CODES = """exit codes: 0 done or pass, 1 fail, 2 inconclusive or invalid or nothing decided, 64 usage, \
@@ -55,8 +58,10 @@ VERBS: Mapping[str, Callable[[commands.Call], commands.Result]] = {
     "doctor": cli_doctor.examine,
     "record": cli_record.record,
     "keys": cli_keys.keys,
+    "backup": cli_backup.backed_up,
     "gate": cli_calibrate.gate,
     "bench": cli_bench.bench,
+    "eval": cli_eval.evaluation,
     "migrate": commands.migrate,
     "rollback": commands.rollback,
     "switch": cli_containers.switch,
@@ -124,6 +129,7 @@ def _stack(verb: Verb) -> None:
     )
     verb("sample", "give RAG the sample documents, which the shipped questions are about")
     cli_keys.options(verb("keys", "API keys of the services: add one, list them, revoke one"))
+    cli_backup.options(verb("backup", "copy what one service stores, while it runs", service="one"))
     cli_plan_models.options(verb("models", "the registry: list it, see what fits a card, check it, add to it"))
     cli_plan.options(verb("plan", "whether a model fits a card beside Ollama, how many requests, which arguments"))
     cli_revive.options(verb("revive", "restart a vLLM container that is up but no longer generates, if it is right to"))
@@ -138,6 +144,7 @@ def _evidence(verb: Verb) -> None:
     _own_recipe(gate)
     cli_calibrate.options(gate)
     gate.add_argument("--from", dest="raw", metavar="RAW", help="judge a raw file again instead of measuring")
+    cli_eval.options(verb("eval", "how well RAG finds: nDCG and recall on questions of Debian's documentation"))
     cli_bench.options(verb("bench", "throughput and waiting time by users, both engines", service="any"))
     cli_live.options(verb("report", "write the report of one service again, or with --live all boards", service="any"))
 
@@ -210,7 +217,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _complain([f"{exc}; see `cutover {arguments.verb} --help`"], USAGE)
     except NoEngine as exc:
         return _complain([str(exc)], UNREACHABLE)
-    except (StackError, RegistryError, VerdictError, KeysError) as exc:
+    except (StackError, RegistryError, VerdictError, KeysError, StoreError) as exc:
         return _complain([str(exc)], 1)
     except MigrationError as exc:
         return _complain([str(exc)], exc.exit_code)

@@ -13,8 +13,7 @@ from prometheus_client import CollectorRegistry
 from services.llm.chain import Chain
 from services.llm.client import LLMClient
 from services.llm.cost import Costs
-from services.llm.embedders import cuts_of, embedders_of
-from services.llm.embedding import Cut
+from services.llm.embedders import Embedders, embedders_of, spaces_of
 from services.llm.hooks import Hook, log_to
 from services.llm.limits import AimdLimit
 from services.llm.link import PROBE_EVERY_S, Link, Provider
@@ -24,7 +23,6 @@ from services.llm.prices import load as prices
 from services.llm.providers.openai_compat import OpenAICompat
 from services.llm.registry import Model, chat_model, models
 from services.llm.rollout import FILE_NAME, RolloutWatch
-from services.llm.spaces import EmbeddingSpace
 from services.llm.tracing import Sampling
 from services.settings import Limits, Settings, SettingsError
 
@@ -64,8 +62,6 @@ def client_for(
         alias=entry.alias,
         embed_alias=settings.embedding.alias or None,
         embedders=embedders_of(settings, known, providers),
-        spaces={name: known_entry.space for name, known_entry in known.items() if known_entry.space is not None},
-        cuts=cuts_of(settings, known),
         last_resort=tuple(provider.name for provider in last_resorts),
         pin=settings.pins[service],
         limits=limits,
@@ -113,9 +109,7 @@ def assemble(
     alias: str,
     pin: str,
     embed_alias: str | None = None,
-    embedders: Sequence[Provider] = (),
-    spaces: Mapping[str, EmbeddingSpace] | None = None,
-    cuts: Mapping[str, Cut] | None = None,
+    embedders: Embedders | None = None,
     last_resort: tuple[str, ...] = (),
     limits: Limits | None = None,
     rollout: RolloutWatch | None = None,
@@ -128,30 +122,25 @@ def assemble(
 ) -> LLMClient:
     """A client over `providers`, each behind one limit, and a breaker per model, with metrics in `registry`.
 
-    `alias` is the model to chat with, `embed_alias` the one to embed with, by `embedders` where there are any, else by
-    `providers`; `cuts` bring texts to a model's window. `last_resort` names providers behind all others. Without
-    `rollout` nothing but `pin` decides the order; `probe_every_s` in seconds.
+    `alias` is the model to chat with, `embed_alias` the one to embed with, by `embedders`. `last_resort` names
+    providers behind all others. Without `rollout` nothing but `pin` decides the order; `probe_every_s` in seconds.
     """
-    limits = limits or Limits()
-    aliases = tuple(dict.fromkeys(a for a in (alias, embed_alias) if a is not None))
-    everyone = {provider.name: provider for provider in (*providers, *embedders)}
-    metrics = Metrics(registry or CollectorRegistry(), service=service, providers=list(everyone), models=aliases)
+    limits, embedders = limits or Limits(), embedders or Embedders(spaces=spaces_of(models()))
+    asked = {a: tuple(providers) for a in (alias, embed_alias) if a is not None}
+    asked |= {embed_alias: embedders.providers} if embed_alias and embedders.providers else {}
+    everyone = {provider.name: provider for provider in (*providers, *embedders.providers)}
+    metrics = Metrics(registry or CollectorRegistry(), service=service, providers=list(everyone), models=tuple(asked))
     shared = {name: _limit(provider, limits, metrics) for name, provider in everyone.items()}
-
-    def chain(alias: str) -> Chain:
-        asked = embedders if embedders and alias == embed_alias else providers
-        links = {p.name: _link(p, alias, shared[p.name], limits, metrics, probe_every_s) for p in asked}
-        return Chain(links, queue_wait_s=limits.queue_wait_s)
-
+    links = {a: [_link(p, a, shared[p.name], limits, metrics, probe_every_s) for p in asked[a]] for a in asked}
     return LLMClient(
         service=service,
-        chains={a: chain(a) for a in aliases},
+        chains={a: Chain({k.name: k for k in of}, queue_wait_s=limits.queue_wait_s) for a, of in links.items()},
         rollout=rollout or RolloutWatch(NO_ROLLOUT),
         pin=pin,
         limits=limits,
         last_resort=last_resort,
-        spaces=spaces or {name: entry.space for name, entry in models().items() if entry.space is not None},
-        cuts=cuts,
+        spaces=embedders.spaces,
+        cuts=embedders.cuts,
         hooks=(metrics.observe, *hooks),
         sampling=sampling,
         keeps_words=keeps_words,

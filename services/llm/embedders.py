@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from services.embedding import EmbedProvider
 from services.llm.cutting import TOKENIZER, Cutter
@@ -11,34 +12,51 @@ from services.llm.link import Provider
 from services.llm.providers.in_process import InProcess
 from services.llm.providers.openai_compat import OpenAICompat
 from services.llm.registry import Model, RegistryError
+from services.llm.spaces import EmbeddingSpace
 from services.settings import Settings
 
 POOLING = "vllm-pooling"
 """The name of a vLLM that embeds: another server than the one that generates, with its own limit and breaker."""
 
 
-def embedders_of(settings: Settings, known: Mapping[str, Model], engines: Sequence[Provider]) -> tuple[Provider, ...]:
-    """The providers of the embedding chain, in the order of the settings; none where nothing is embedded.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Embedders:
+    """Who embeds, in order; the space of each alias that embeds; how its texts are brought to its window.
+
+    Without `providers` the ones that chat are asked.
+    """
+
+    providers: tuple[Provider, ...] = ()
+    spaces: Mapping[str, EmbeddingSpace] = field(default_factory=dict)
+    cuts: Mapping[str, Cut] = field(default_factory=dict)
+
+
+def embedders_of(settings: Settings, known: Mapping[str, Model], engines: Sequence[Provider]) -> Embedders:
+    """As the settings name them; no providers where nothing is embedded.
 
     Raises `RegistryError` for an alias that does not embed, or that a named provider has no name for.
     """
-    asked = settings.embedding
+    asked, spaces = settings.embedding, spaces_of(known)
     if not asked.alias:
-        return ()
-    entry = known.get(asked.alias)
-    if entry is None or entry.space is None:
-        able = ", ".join(sorted(alias for alias, model in known.items() if model.space is not None))
+        return Embedders(spaces=spaces)
+    if asked.alias not in spaces:
+        able = ", ".join(sorted(spaces))
         raise RegistryError(f"EMBED_MODEL={asked.alias!r} is no embedding model of the registry; there are: {able}")
-    if missing := entry.missing(*asked.providers):
+    if missing := known[asked.alias].missing(*asked.providers):
         lacking = ", ".join(missing)
-        raise RegistryError(f"the model {entry.alias!r} has no name for {lacking}; set EMBED_PROVIDERS to others")
-    return tuple(_provider(settings, known, engines, name) for name in asked.providers)
+        raise RegistryError(f"the model {asked.alias!r} has no name for {lacking}; set EMBED_PROVIDERS to others")
+    providers = tuple(_provider(settings, known, engines, name) for name in asked.providers)
+    return Embedders(providers=providers, spaces=spaces, cuts=_cuts(settings, known[asked.alias]))
 
 
-def cuts_of(settings: Settings, known: Mapping[str, Model]) -> Mapping[str, Cut]:
-    """How texts are brought to the window of the embedding model, where its space says that we do that."""
-    entry = known.get(settings.embedding.alias)
-    if entry is None or entry.space is None or not entry.space.tokens or entry.source is None:
+def spaces_of(known: Mapping[str, Model]) -> Mapping[str, EmbeddingSpace]:
+    """By alias; whatever has none does not embed."""
+    return {alias: entry.space for alias, entry in known.items() if entry.space is not None}
+
+
+def _cuts(settings: Settings, entry: Model) -> Mapping[str, Cut]:
+    """Where the space says that texts are cut here: by the tokenizer beside the weights."""
+    if entry.space is None or not entry.space.tokens or entry.source is None:
         return {}
     folder = entry.source.folder(settings.engines_dir, entry.alias)
     return {entry.alias: Cutter(folder / TOKENIZER, tokens=entry.space.tokens).cut}

@@ -1,12 +1,15 @@
-"""NER's HTTP face: parses, calls the use case, says who answered."""
+"""NER's HTTP face for texts and names: parses, calls the use case, says who answered."""
 
 from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Path, Query, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 
+from services.ner.finding import MOST_PLACES
+from services.ner.graph import Pattern
 from services.ner.schemas import (
+    AliasInfo,
     DocumentInfo,
     DocumentRead,
     EntityDetail,
@@ -17,55 +20,58 @@ from services.ner.schemas import (
     FactInfo,
     MentionInfo,
     PlaceInfo,
+    Read,
     RefusedInfo,
 )
-from services.ner.service import Ask, Extraction, Ner
-from services.ner.shape import DEFAULT, FACTS
+from services.ner.schemas_graph import RelationInfo
+from services.ner.seen import DocumentId, Number, Seen, TypeName, UseCases
+from services.ner.service import Ask, Extraction
+from services.ner.shape import DEFAULT, FACTS, Shape
+from services.ner.store import Graph
 from services.web.asking import Asking
-from services.web.problems import missing
+from services.web.paging import After, Limit, position, sliced
+from services.web.problems import Problem, missing
 from services.web.provenance import told
-from services.web.room import room
 from services.web.streams import while_read
 
-Limit = Annotated[int, Query(ge=1, le=200)]
-NamePart = Annotated[str, Query(max_length=200, description="Part of a name, in any case.")]
-TypeName = Annotated[str, Query(max_length=40, pattern=r"^\w+$")]
-EntityId = Annotated[int, Path(ge=1, le=2**53)]
+NamePart = Annotated[str, Query(max_length=200, pattern=r"^[^\x00]*$", description="Part of a name, in any case.")]
+SHOWN_RELATIONS = 50
 
 
 def router() -> APIRouter:
-    """The routes of NER."""
+    """The routes of texts, documents and entities."""
     routes = APIRouter(prefix="/v1", tags=["ner"])
     add = routes.add_api_route
-    add("/extract", extract, methods=["POST"], summary="Find names in a text; stores nothing")
-    add("/documents", read_document, methods=["POST"], status_code=201, summary="Read a document into the graph")
+    add("/extract", extract, methods=["POST"], summary="Find names and facts in a text; stores nothing")
+    add(
+        "/documents",
+        read_document,
+        methods=["POST"],
+        status_code=201,
+        responses={200: {"model": DocumentRead, "description": "A known text, read anew"}},
+        summary="Read a document into the graph",
+    )
     add("/documents/{document_id}", get_document, methods=["GET"], summary="A document with its mentions")
     add("/documents/{document_id}", delete_document, methods=["DELETE"], status_code=204, summary="Retract it")
     add("/entities", list_entities, methods=["GET"], summary="Find entities; asks no model")
-    add("/entities/{entity_id}", get_entity, methods=["GET"], summary="An entity with all its mentions")
+    add("/entities/{entity_id}", get_entity, methods=["GET"], summary="An entity: its names, mentions and facts")
     return routes
 
 
-def _ner(request: Request) -> Ner:
-    use_cases = room(request).use_cases
-    assert isinstance(use_cases, Ner)
-    return use_cases
-
-
-UseCases = Annotated[Ner, Depends(_ner)]
-
-
-async def extract(body: Extract, ner: UseCases, wishes: Asking, request: Request, response: Response) -> ExtractAnswer:
-    """Only names that the text holds, each at all its places; the others are listed as rejected."""
-    extraction = await while_read(request, ner.extract(_asked(body), wishes))
-    return _extracted(extraction, response)
+async def extract(
+    body: Extract, ner: UseCases, graph: Seen, wishes: Asking, request: Request, response: Response
+) -> ExtractAnswer:
+    """Only names that the text holds, each at all its places, and facts that it states; the others are listed."""
+    ask = await _asked(body, await _text_of(body, graph), graph)
+    return _extracted(await while_read(request, ner.extract(ask, wishes)), response)
 
 
 async def read_document(
-    body: Extract, ner: UseCases, wishes: Asking, request: Request, response: Response
+    body: Read, ner: UseCases, graph: Seen, wishes: Asking, request: Request, response: Response
 ) -> DocumentRead:
-    """201 for a new text; 200 for a known one, whose mentions are replaced by what is found now."""
-    read = await while_read(request, ner.read(_asked(body), wishes))
+    """201 for a new text; 200 for a known one, of which what is found now replaces what was found before."""
+    ask = await _asked(body, body.text, graph)
+    read = await while_read(request, ner.read(ask, graph, wishes))
     response.status_code = 201 if read.is_new else 200
     response.headers["Location"] = f"/v1/documents/{read.document.id}"
     document = read.document
@@ -75,9 +81,9 @@ async def read_document(
     )
 
 
-async def get_document(document_id: str, ner: UseCases) -> DocumentInfo:
+async def get_document(document_id: DocumentId, graph: Seen) -> DocumentInfo:
     """The text that mentions point into."""
-    found = await ner.graph.document(document_id)
+    found = await graph.document(document_id)
     if found is None:
         raise missing("document", document_id)
     document, mentions = found
@@ -90,35 +96,67 @@ async def get_document(document_id: str, ner: UseCases) -> DocumentInfo:
     )
 
 
-async def delete_document(document_id: str, ner: UseCases) -> None:
-    """Only this document's mentions go; an entity goes with its last one."""
-    if not await ner.graph.delete(document_id):
+async def delete_document(document_id: DocumentId, graph: Seen) -> None:
+    """Only what nothing else supports goes with it: a fact with its last quote, an entity with its last mention."""
+    if not await graph.delete(document_id):
         raise missing("document", document_id)
 
 
-async def list_entities(ner: UseCases, q: NamePart = "", type: TypeName | None = None, limit: Limit = 50) -> EntityList:
-    """Works when every engine is down."""
-    found = await ner.graph.entities(q, type, limit)
-    return EntityList(entities=[EntityInfo.model_validate(e) for e in found])
+async def list_entities(
+    graph: Seen, q: NamePart = "", type: TypeName | None = None, limit: Limit = 50, after: After = ""
+) -> EntityList:
+    """The most mentioned first. Works when every engine is down."""
+    filters = {"q": q, "type": type}
+    where = position(after, "entities", int, int, filters=filters)
+    found = await graph.entities(q, type, limit + 1, (int(where[0]), int(where[1])) if where else None)
+    shown, onward = sliced(found, limit, "entities", lambda e: (e.mentions, e.id), filters=filters)
+    return EntityList(entities=[EntityInfo.model_validate(e) for e in shown], next=onward)
 
 
-async def get_entity(entity_id: EntityId, ner: UseCases) -> EntityDetail:
-    """Every place where the entity is named, with who found it there."""
-    found = await ner.graph.entity(entity_id)
+async def get_entity(entity_id: Number, graph: Seen) -> EntityDetail:
+    """What the name of that number stands for now: all its names, where each is said and by whom found, its facts."""
+    found = await graph.entity(entity_id)
     if found is None:
         raise missing("entity", entity_id)
-    entity, places = found
+    entity, names, places = found
+    relations = await graph.relations(Pattern(entity=entity.id), SHOWN_RELATIONS, None)
     return EntityDetail(
         id=entity.id,
         name=entity.name,
         type=entity.type,
+        aliases=[AliasInfo.model_validate(n) for n in names],
         mentions=[PlaceInfo.model_validate(p) for p in places],
+        mentions_cut=len(places) == MOST_PLACES,
+        relations=[RelationInfo.model_validate(r) for r in relations],
     )
 
 
-def _asked(body: Extract) -> Ask:
-    shape = FACTS if body.relations else DEFAULT
-    return Ask(text=body.text, shape=shape, relations=body.relations, max_tokens=body.tokens)
+async def _text_of(body: Extract, graph: Graph) -> str:
+    if body.text is not None:
+        return body.text
+    assert body.document_id is not None  # the body was checked
+    found = await graph.document(body.document_id)
+    if found is None:
+        raise missing("document", body.document_id)
+    return found[0].text
+
+
+async def _asked(body: Extract | Read, text: str, graph: Graph) -> Ask:
+    shape = await _shape(body, graph)
+    relations = bool(shape.predicates) if body.relations is None else body.relations
+    if relations and not (shape.predicates or shape.is_open):
+        raise Problem(422, "no-predicates", f"the schema {shape.name!r} has no predicates to look for relations by")
+    return Ask(text=text, shape=shape, relations=relations, max_tokens=body.tokens(relations))
+
+
+async def _shape(body: Extract | Read, graph: Graph) -> Shape:
+    """The plain default needs no look into the store."""
+    if body.shape is None:
+        return FACTS if body.relations else DEFAULT
+    shape = await graph.shape(body.shape)
+    if shape is None:
+        raise missing("schema", body.shape)
+    return shape
 
 
 def _extracted(extraction: Extraction, response: Response) -> ExtractAnswer:

@@ -10,12 +10,14 @@ from prometheus_client import CollectorRegistry
 from services import admin
 from services.llm.build import client_for
 from services.llm.registry import model
-from services.ner import api
+from services.ner import api, api_graph, api_merges, api_shapes
 from services.ner.service import Ner
-from services.ner.store import Graph, SqliteGraph
+from services.ner.store import Graphs
+from services.ner.tables import REPLIES
 from services.settings import Settings, load
 from services.web import logs
 from services.web.factory import application
+from services.web.idempotency import Memory
 from services.web.key_file import KeyFile
 from services.web.recording import recorder_for
 from services.web.room import Client, Room
@@ -32,11 +34,11 @@ def create() -> FastAPI:
     return build(settings)
 
 
-def build(settings: Settings, *, client: Client | None = None, store: Graph | None = None) -> FastAPI:
+def build(settings: Settings, *, client: Client | None = None, store: Graphs | None = None) -> FastAPI:
     """The app of `settings`; tests bring their own client and store."""
     registry = CollectorRegistry()
     client = client or client_for(settings, SERVICE, registry)
-    store = store or SqliteGraph(settings.data_path(SERVICE))
+    store = store or Graphs(settings.stores.url(SERVICE))
     alias = model(settings.aliases[SERVICE], settings.models_file).alias
     room = Room(
         service=SERVICE,
@@ -44,10 +46,12 @@ def build(settings: Settings, *, client: Client | None = None, store: Graph | No
         store=store,
         limits=settings.limits,
         admin_token=settings.admin_token,
-        use_cases=Ner(service=SERVICE, alias=alias, graph=store, client=client, registry=registry),
+        use_cases=Ner(service=SERVICE, alias=alias, graphs=store, client=client, registry=registry),
         registry=registry,
         recorder=recorder_for(settings, SERVICE, RECORDED, registry),
         keys=KeyFile(settings.api_keys.file, is_given=settings.api_keys.is_given),
+        memory=Memory(database=store.database, replies=REPLIES),
         metrics_dir=settings.metrics_dir,
     )
-    return application(room, title="Cutover NER", routers=(api.router(), admin.router()))
+    routers = (api.router(), api_graph.router(), api_merges.router(), api_shapes.router(), admin.router())
+    return application(room, title="Cutover NER", routers=routers)

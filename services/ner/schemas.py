@@ -2,33 +2,56 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from services.ner.grounding import Why
-from services.web.fields import Body, MaxTokens, Text
+from services.ner.schemas_graph import RelationInfo, Slug
+from services.web.fields import Body, Line, MaxTokens, Text
 from services.web.provenance import LLMInfo, Producer
 
 PLAIN_TOKENS, RELATION_TOKENS = 128, 512
+EXAMPLE = "Mara Quill moved gpu-2 from Tessel to the lab in Brenn."
 
 
-class Extract(Body):
-    """A text to find names in."""
+class Looked(Body):
+    """What to look for in a text."""
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "example": {"text": "Mara Quill moved gpu-2 from Tessel to the lab in Brenn.", "max_tokens": 128}
-        }
+    shape: Slug | None = Field(
+        default=None, alias="schema", description="Its name (`GET /v1/schemas`); none looks for the usual names only."
     )
-
-    text: Text
-    relations: bool = Field(default=False, description="Also look for facts between the names, each with its quote.")
+    relations: bool | None = Field(
+        default=None,
+        description="Also look for facts, each with its quote. Left out: yes for a schema with predicates, else no.",
+    )
     max_tokens: MaxTokens | None = Field(
         default=None, description=f"Of the answer; {PLAIN_TOKENS}, or {RELATION_TOKENS} with relations."
     )
 
-    @property
-    def tokens(self) -> int:
-        return self.max_tokens or (RELATION_TOKENS if self.relations else PLAIN_TOKENS)
+    def tokens(self, relations: bool) -> int:
+        return self.max_tokens or (RELATION_TOKENS if relations else PLAIN_TOKENS)
+
+
+class Read(Looked):
+    """A text to read into the graph."""
+
+    model_config = ConfigDict(json_schema_extra={"example": {"text": EXAMPLE, "relations": True}})
+
+    text: Text
+
+
+class Extract(Looked):
+    """A text to find names in, or the id of a document that was read before."""
+
+    model_config = ConfigDict(json_schema_extra={"example": {"text": EXAMPLE, "max_tokens": 128}})
+
+    text: Text | None = None
+    document_id: Line | None = None
+
+    @model_validator(mode="after")
+    def _one_text(self) -> Extract:
+        if (self.text is None) == (self.document_id is None):
+            raise ValueError("give either text or document_id")
+        return self
 
 
 class MentionInfo(BaseModel):
@@ -119,6 +142,11 @@ class EntityList(BaseModel):
     """Entities, the most mentioned first."""
 
     entities: list[EntityInfo]
+    next: str | None
+
+
+class AliasInfo(EntityInfo):
+    """One name of an entity, with the type that it was read with; `mentions` counts its own places."""
 
 
 class PlaceInfo(BaseModel):
@@ -134,9 +162,12 @@ class PlaceInfo(BaseModel):
 
 
 class EntityDetail(BaseModel):
-    """An entity with all its mentions."""
+    """An entity: its names, its first mentions, and its first facts (the rest: `GET /v1/relations?entity=`)."""
 
     id: int
     name: str
     type: str
+    aliases: list[AliasInfo]
     mentions: list[PlaceInfo]
+    mentions_cut: bool
+    relations: list[RelationInfo]

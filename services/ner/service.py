@@ -8,13 +8,14 @@ from prometheus_client import CollectorRegistry, Counter
 
 from services.llm.types import Answer, ChatRequest
 from services.ner import prompts
+from services.ner.graph import StoredDocument
 from services.ner.grounding import Grounded, ground
 from services.ner.shape import Shape, answer_schema
-from services.ner.store import Graph, StoredDocument
+from services.ner.store import Graph, Graphs
+from services.store.clock import Clock, utc_now
 from services.web.asking import Wishes
 from services.web.provenance import producer
 from services.web.room import Client
-from services.web.sqlite import Clock, utc_now
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +55,7 @@ class Ner:
         *,
         service: str,
         alias: str,
-        graph: Graph,
+        graphs: Graphs,
         client: Client,
         registry: CollectorRegistry,
         now: Clock = utc_now,
@@ -68,7 +69,7 @@ class Ner:
             "Entities and relations that a model named and the text does not hold",
             registry=registry,
         )
-        self.graph = graph
+        self.graphs = graphs
 
     async def extract(self, ask: Ask, wishes: Wishes) -> Extraction:
         """What the text bears out of the answer; nothing is stored. Raises `LLMError`."""
@@ -84,10 +85,11 @@ class Ner:
         self._ungrounded.inc(grounded.ungrounded)
         return Extraction(ask=ask, grounded=grounded, request=request, answer=answer)
 
-    async def read(self, ask: Ask, wishes: Wishes) -> Read:
+    async def read(self, ask: Ask, graph: Graph, wishes: Wishes) -> Read:
         """The text stored with what was found; a known one is read anew, by whoever answers now. Raises `LLMError`."""
         extraction = await self.extract(ask, wishes)
+        found = extraction.grounded
         version = prompts.version(ask.shape, relations=ask.relations)
         made_by = producer(extraction.answer, extraction.request, prompt_version=version, at=self._now())
-        document, is_new = await self.graph.put(ask.text, extraction.grounded.mentions, made_by)
+        document, is_new = await graph.put(ask.text, found.mentions, found.facts, made_by)
         return Read(document=document, is_new=is_new, extraction=extraction)

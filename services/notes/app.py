@@ -15,9 +15,11 @@ from services.notes.folder import MAX_ZIP_BYTES
 from services.notes.notebook import StoredNotebooks
 from services.notes.service import Notes
 from services.notes.store import Kind
+from services.notes.tables import REPLIES
 from services.settings import Settings, load
 from services.web import logs
 from services.web.factory import application
+from services.web.idempotency import Memory
 from services.web.key_file import KeyFile
 from services.web.recording import recorder_for
 from services.web.room import Client, Room
@@ -56,6 +58,7 @@ def build(settings: Settings, *, client: Client | None = None, store: StoredNote
         registry=registry,
         recorder=recorder_for(settings, SERVICE, RECORDED, registry),
         keys=KeyFile(settings.api_keys.file, is_given=settings.api_keys.is_given),
+        memory=Memory(database=notebooks.database, replies=REPLIES),
         metrics_dir=settings.metrics_dir,
         beside=(notebooks.working(background.handlers(of, settings.limits.deadline_s)),),
     )

@@ -45,25 +45,25 @@ class StoredNotebooks:
     def __init__(
         self, url: str, *, after_save: Sequence[Kind] = (), now: Clock = utc_now, new_id: NewId = new_id
     ) -> None:
-        self._database = Database(url, SCHEMA)
+        self.database = Database(url, SCHEMA)
         self._after_save = tuple(after_save)
         self._now = now
         self._new_id = new_id
         self._worker: Worker | None = None
 
     async def __aenter__(self) -> StoredNotebooks:
-        await self._database.__aenter__()
+        await self.database.__aenter__()
         return self
 
     async def __aexit__(self, *exc: object) -> None:
-        await self._database.aclose()
+        await self.database.aclose()
 
     async def check(self) -> dict[str, str]:
-        return await self._database.check()
+        return await self.database.check()
 
     def of(self, workspace: str) -> StoredNotebook:
         return StoredNotebook(
-            self._database,
+            self.database,
             workspace,
             after_save=self._after_save,
             wake=self._wake,
@@ -74,7 +74,7 @@ class StoredNotebooks:
     @asynccontextmanager
     async def working(self, handlers: Mapping[str, Handler]) -> AsyncIterator[None]:
         """Do jobs while the context lasts, inside the store's own."""
-        async with Worker(self._database, JOBS, handlers, now=self._now) as self._worker:
+        async with Worker(self.database, JOBS, handlers, now=self._now) as self._worker:
             yield
         self._worker = None
 

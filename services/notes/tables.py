@@ -20,6 +20,7 @@ from sqlalchemy import (
 from services.notes.links import named, targets
 from services.store.jobs import Jobs
 from services.store.lexical import WordIndex
+from services.store.replies import Replies
 from services.store.schema import Schema, statements
 
 PRODUCER = ("provider", "engine", "model", "prompt_version", "at", "digest", "params_hash")
@@ -121,6 +122,7 @@ def _name_and_link(c: Connection) -> None:
 WORDS = WordIndex("note_words", ("title", "text"), (2.0, 1.0))
 
 JOBS = Jobs(TABLES)
+REPLIES = Replies(TABLES)
 JOB_OF_NOTE = Index("job_of_note", JOBS.table.c.workspace, JOBS.table.c.payload)
 
 

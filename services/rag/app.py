@@ -21,11 +21,12 @@ from services.rag.parsed import Limits
 from services.rag.receiving import FORM_BYTES
 from services.rag.service import Rag
 from services.rag.store_documents import StoredDocuments
-from services.rag.store_tables import JOBS
+from services.rag.store_tables import JOBS, REPLIES
 from services.settings import Settings, load
 from services.store.worker import Worker
 from services.web import logs
 from services.web.factory import application
+from services.web.idempotency import Memory
 from services.web.key_file import KeyFile
 from services.web.recording import recorder_for
 from services.web.room import Client, Room
@@ -69,6 +70,7 @@ def build(settings: Settings, *, client: Client | None = None, store: StoredDocu
         registry=registry,
         recorder=recorder_for(settings, SERVICE, RECORDED, registry),
         keys=KeyFile(settings.api_keys.file, is_given=settings.api_keys.is_given),
+        memory=Memory(database=stored.database, replies=REPLIES),
         metrics_dir=settings.metrics_dir,
         beside=(worker,),
     )

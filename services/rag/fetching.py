@@ -16,7 +16,7 @@ from urllib.parse import unquote
 
 import httpx2
 
-from services.rag.parsed import Refusal, Source
+from services.rag.parsed import Refusal, Source, plain_name
 
 Resolve = Callable[[str, int], Awaitable[list[str]]]
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -133,5 +133,5 @@ async def _taken(response: httpx2.Response, reach: Reach) -> Source:
         body += part
         if len(body) > reach.max_bytes:
             raise Refusal("document-too-large", f"{url!r} is larger than {reach.max_bytes} bytes; upload it in parts")
-    name = PurePosixPath(unquote(response.url.path)).name or response.url.host
+    name = plain_name(PurePosixPath(unquote(response.url.path)).name or response.url.host)
     return Source(data=bytes(body), name=name, media_type=response.headers.get("Content-Type", ""))

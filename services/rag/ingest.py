@@ -110,7 +110,7 @@ class Ingest:
         except Refusal as exc:
             raise _told(exc) from exc
         new = NewDocument(
-            title=str(job.payload["title"]) or parsed.title or source.name[:300],
+            title=str(job.payload["title"]) or parsed.title or source.name,
             text=parsed.text,
             spans=await asyncio.to_thread(self._cutter.passages, parsed.text),
             collection=str(job.payload["collection"]),

@@ -65,6 +65,12 @@ class Refusal(Exception):
         self.again = again
 
 
+def plain_name(name: str) -> str:
+    """A file's name without its folders and without what no line of text has; `document` where nothing is left."""
+    last = name.replace("\\", "/").rpartition("/")[2]
+    return "".join(c for c in last if c.isprintable()).strip()[:300] or "document"
+
+
 def page_of(pages: Sequence[Page], at: int) -> int | None:
     """The number of the page that the character `at` stands on; None for a document without pages."""
     if not pages:

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ValidationError
 from starlette.datastructures import FormData, UploadFile
 
 from services.rag.ingest import Wanted
-from services.rag.parsed import Source
+from services.rag.parsed import Source, plain_name
 from services.rag.schemas import NewDocument
 from services.rag.schemas_ingest import NewFile, NewUrl
 from services.web.body_limit import MAX_BODY_BYTES
@@ -79,8 +79,8 @@ async def _file(form: FormData) -> tuple[Source, Wanted]:
         raise _missing("file", "a file is wanted here, with a name")
     fields = {name: value for name, value in form.items() if name != "file"}
     wanted = _valid(NewFile, fields)
-    name = (upload.filename or "upload").replace("\\", "/").rpartition("/")[2][:300] or "upload"
-    source = Source(data=await upload.read(), name=name, media_type=upload.content_type or "")
+    name, media_type = plain_name(upload.filename or ""), upload.content_type or ""
+    source = Source(data=await upload.read(), name=name, media_type=media_type if media_type.isprintable() else "")
     return source, Wanted(title=wanted.title or "", collection=wanted.collection)
 
 

@@ -42,12 +42,8 @@ class StoredDocuments:
     async def __aexit__(self, *exc: object) -> None:
         await self.database.aclose()
 
-    async def check(self) -> None:
-        await self.database.check()
-
-    async def vector_index(self) -> str:
-        """Which index searches by meaning, for `/readyz`."""
-        return await self.database.read(VECTORS.named)
+    async def check(self) -> dict[str, str]:
+        return await self.database.check()
 
     async def space(self) -> Space | None:
         """The space of the stored vectors; None while there are none."""

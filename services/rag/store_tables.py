@@ -20,6 +20,7 @@ from sqlalchemy import (
 
 from services.store.jobs import Jobs
 from services.store.lexical import WordIndex
+from services.store.replies import Replies
 from services.store.schema import Schema, statements
 from services.store.vectors import VectorIndex
 
@@ -84,6 +85,7 @@ UPLOAD = Table(
 )
 
 JOBS = Jobs(TABLES)
+REPLIES = Replies(TABLES)
 WORDS = WordIndex("chunk_words", ("title", "text"), (TITLE_WEIGHT, TEXT_WEIGHT))
 VECTORS = VectorIndex("chunk_vector", TABLES, reindex="cutover reindex rag")
 

@@ -72,10 +72,9 @@ class Database:
         if self._is_sqlite:
             await self._on(self._writer, lambda: sqlite.forget(self._opened()[1]))
 
-    async def check(self) -> None:
-        """Raises `StoreError` when the store does not answer."""
-        everything = "sqlite_master" if self._is_sqlite else "schema_version"
-        await self.read(lambda c: c.execute(text(f"SELECT count(*) FROM {everything}")).scalar_one())
+    async def check(self) -> dict[str, str]:
+        """What answers, by part: the database, and what it searches with. Raises `StoreError` when it does not."""
+        return await self.read(self._parts)
 
     async def _on(self, threads: ThreadPoolExecutor | None, work: Callable[[], T]) -> T:
         if threads is None:
@@ -99,6 +98,14 @@ class Database:
             if not self._is_sqlite:
                 postgres.alone(c, self._schema.name)
             return work(c)
+
+    def _parts(self, c: Connection) -> dict[str, str]:
+        everything = "sqlite_master" if self._is_sqlite else "schema_version"
+        c.execute(text(f"SELECT count(*) FROM {everything}")).scalar_one()
+        parts = {"store": sqlite.version() if self._is_sqlite else postgres.version(c)}
+        for index in self._schema.indexes:
+            parts |= index.named(c)
+        return parts
 
     def _opened(self) -> tuple[Engine, Engine]:
         if self._engines is None:

@@ -47,6 +47,10 @@ class WordIndex:
         )
         c.execute(text(f"CREATE INDEX IF NOT EXISTS {self._name}_words ON {self._name} USING gin (words)"))
 
+    def named(self, c: Connection) -> dict[str, str]:
+        """What finds words."""
+        return {"words": "FTS5" if is_sqlite(c) else "tsvector"}
+
     def put(self, c: Connection, rows: Iterable[tuple[int, Sequence[str]]]) -> None:
         """The texts of rows, by number, in the order of the columns; older texts of the same rows are forgotten."""
         kept: list[dict[str, Any]] = [

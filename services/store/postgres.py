@@ -43,6 +43,11 @@ def make_schema(c: Connection, name: str) -> None:
     c.execute(sqlalchemy.schema.CreateSchema(name, if_not_exists=True))
 
 
+def version(c: Connection) -> str:
+    """The server that answers."""
+    return f"PostgreSQL {c.execute(text('SHOW server_version')).scalar_one()}"
+
+
 def is_full(error: BaseException | None) -> bool:
     """Whether the driver's `error` says that the disk is full."""
     return getattr(error, "sqlstate", None) == DISK_FULL

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -22,6 +22,9 @@ class Index(Protocol):
 
     def create(self, c: Connection) -> None:
         """Make it where it is missing."""
+
+    def named(self, c: Connection) -> Mapping[str, str]:
+        """What it searches with, by what it searches for; for `/readyz`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

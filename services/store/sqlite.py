@@ -69,6 +69,11 @@ def engine(url: sqlalchemy.URL, *, writes: bool, connections: int) -> Engine:
     return made
 
 
+def version() -> str:
+    """The SQLite in use, and by which driver."""
+    return f"SQLite {driver().sqlite_version} ({driver().__name__.partition('.')[0]})"
+
+
 def make_folder(url: sqlalchemy.URL) -> None:
     """The folder that the file of `url` lies in. Raises `StoreError`."""
     path = Path(url.database or "")

@@ -130,9 +130,11 @@ class VectorIndex:
             return []
         return self._on(c).nearest(c, vector, k, workspace, part, among)
 
-    def named(self, c: Connection) -> str:
-        """Which index searches, for `/readyz`."""
-        return self._on(c).named(c)
+    def named(self, c: Connection) -> dict[str, str]:
+        """What finds by meaning, and in which space; said as well where there is nothing to find yet."""
+        space = self.space(c)
+        held = "no vectors, so search is by words only" if space is None else space.name
+        return {"vectors": f"{self._on(c).named(c)}: {held}"}
 
     def _on(self, c: Connection) -> Adapter:
         return self._sqlite if is_sqlite(c) else self._postgres

@@ -73,7 +73,7 @@ class PostgresVectors:
     def named(self, c: Connection) -> str:
         """The index in use."""
         version = c.execute(text("SELECT extversion FROM pg_extension WHERE extname = 'vector'")).scalar_one_or_none()
-        return f"pgvector {version}" if version else "pgvector, when the first vector comes"
+        return f"pgvector {version}" if version else "pgvector"
 
 
 def _written(vector: Sequence[float]) -> str:

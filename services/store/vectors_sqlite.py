@@ -96,7 +96,7 @@ class SqliteVectors:
         """The index in use."""
         _, why = sqlite.vector_extension()
         if why:
-            return f"exact search with numpy: {why}"
+            return f"exact search with numpy ({why})"
         return f"sqlite-vec {c.execute(text('SELECT vec_version()')).scalar_one()}"
 
     def _is_signed(self, c: Connection) -> bool:

@@ -6,11 +6,13 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 
 from fastapi import APIRouter, Depends, FastAPI
+from fastapi.routing import APIRoute
 from fastapi.security import HTTPBearer
 
 from services.web import health, problems
 from services.web.access import Access
 from services.web.body_limit import BodyLimit
+from services.web.idempotency import Idempotency
 from services.web.recording import Recording
 from services.web.request_id import RequestId
 from services.web.room import Room
@@ -26,6 +28,8 @@ def application(
     app = FastAPI(title=title, version=VERSION, lifespan=_lifespan, responses=problems.RESPONSES)
     app.state.room = room
     app.add_middleware(Recording, recorder=room.recorder)
+    if room.memory:
+        app.add_middleware(Idempotency, memory=room.memory, creating=_creating(routers))
     app.add_middleware(BodyLimit, larger=larger_bodies)
     app.add_middleware(Access, service=room.service, keys=room.keys)
     app.add_middleware(RequestId)  # added last, so outermost: the 413 of the others has its id
@@ -34,6 +38,12 @@ def application(
     for router in routers:
         app.include_router(router, dependencies=[Depends(HTTPBearer(auto_error=False))])  # says so in the documentation
     return app
+
+
+def _creating(routers: tuple[APIRouter, ...]) -> set[str]:
+    """The paths whose POST says by its status that it creates something."""
+    routes = (route for router in routers for route in router.routes if isinstance(route, APIRoute))
+    return {r.path for r in routes if "POST" in (r.methods or ()) and r.status_code in (201, 202)}
 
 
 @asynccontextmanager

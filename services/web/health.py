@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 from fastapi import APIRouter, Request, Response
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, PlainTextResponse
 
 from services.store.errors import StoreError
 from services.web import workers
@@ -23,7 +24,15 @@ def router() -> APIRouter:
         summary="A provider of the chain generates and the store answers",
         responses={503: {"description": "Not ready, with the reasons"}},
     )
-    routes.add_api_route("/metrics", metrics, methods=["GET"], summary="Prometheus exposition")
+    exposition: dict[str, Any] = {"text/plain": {}, "application/openmetrics-text": {}}
+    routes.add_api_route(
+        "/metrics",
+        metrics,
+        methods=["GET"],
+        summary="Prometheus exposition",
+        response_class=PlainTextResponse,
+        responses={200: {"content": exposition}},
+    )
     return routes
 
 
@@ -33,11 +42,15 @@ async def healthz(request: Request) -> dict[str, str]:
 
 
 async def readyz(request: Request) -> JSONResponse:
-    """200 when this service can serve, else 503 with a reason for each part that cannot."""
-    reasons = await _reasons(room(request))
-    if reasons:
-        return JSONResponse({"status": "not ready", "reasons": reasons}, status_code=503)
-    return JSONResponse({"status": "ready", "reasons": {}})
+    """200 when this service can serve, else 503 with a reason for each part that cannot.
+
+    `uses` says what the store works with: which database, which index of words, and which of vectors.
+    """
+    here = room(request)
+    llm, (uses, store) = await asyncio.gather(here.client.ready(), _store(here))
+    reasons = {part: reason for part, reason in (("llm", llm), ("store", store)) if reason is not None}
+    status = "not ready" if reasons else "ready"
+    return JSONResponse({"status": status, "reasons": reasons, "uses": uses}, status_code=503 if reasons else 200)
 
 
 async def metrics(request: Request) -> Response:
@@ -47,14 +60,9 @@ async def metrics(request: Request) -> Response:
     return Response(text, media_type=media_type)
 
 
-async def _reasons(here: Room) -> dict[str, str]:
-    llm, store = await asyncio.gather(here.client.ready(), _store_reason(here))
-    return {part: reason for part, reason in (("llm", llm), ("store", store)) if reason is not None}
-
-
-async def _store_reason(here: Room) -> str | None:
+async def _store(here: Room) -> tuple[dict[str, str], str | None]:
+    """What the store works with, and why it does not."""
     try:
-        await here.store.check()
+        return dict(await here.store.check()), None
     except StoreError as exc:
-        return str(exc)
-    return None
+        return {}, str(exc)

@@ -14,6 +14,7 @@ from prometheus_client import CollectorRegistry
 from services.llm.types import Answer, ChatRequest, StreamEvent
 from services.recording.recorder import Recorder
 from services.settings import Limits, Secret
+from services.web.idempotency import Memory
 from services.web.key_file import KeyFile
 
 
@@ -31,8 +32,8 @@ class Client(Protocol):
 class Store(AbstractAsyncContextManager[object], Protocol):
     """What every store can do: be opened and closed, and say whether it answers."""
 
-    async def check(self) -> None:
-        """Raises `StoreError` when it does not."""
+    async def check(self) -> Mapping[str, str]:
+        """What it works with, by part. Raises `StoreError` when it does not answer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +41,7 @@ class Room:
     """One service's process. `use_cases` is the service's own object, typed again by its `api.py`.
 
     `metrics_dir` is where several workers count together; None for a worker that is alone. `beside` is what runs
-    beside the requests, jobs for example: opened after the client and closed before it.
+    beside the requests, jobs for example: opened after the client and closed before it. `memory` keeps replies.
     """
 
     service: str
@@ -53,6 +54,7 @@ class Room:
     keys: KeyFile
     registry: CollectorRegistry = field(default_factory=CollectorRegistry)
     metrics_dir: Path | None = None
+    memory: Memory | None = None
     beside: tuple[AbstractAsyncContextManager[object], ...] = ()
 
 

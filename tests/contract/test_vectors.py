@@ -155,10 +155,12 @@ async def test_vectors_survive(database: Database, store_url: str) -> None:
 
 
 async def test_the_index_in_use_is_named(database: Database, kind: str) -> None:
-    """For `/readyz`, with the reason where it is not the usual one."""
+    """For `/readyz`, with the reason where it is not the usual one, and the space; or that there is none yet."""
+    assert "no vectors, so search is by words only" in (await database.check())["vectors"]
     await database.write(lambda c: put(c, [1]))
-    wanted = {"sqlite-vec": "sqlite-vec v", "numpy": "numpy: not in this test", "postgres": "pgvector 0."}
-    assert wanted[kind] in await database.read(VECTORS.named)
+    wanted = {"sqlite-vec": "sqlite-vec v", "numpy": "numpy (not in this test)", "postgres": "pgvector 0."}
+    assert wanted[kind] in (named := (await database.check())["vectors"])
+    assert WIDE.name in named
 
 
 @pytest.mark.skipif(not sqlite.vector_extension()[0], reason="sqlite-vec does not load here")

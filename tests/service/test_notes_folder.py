@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import zipfile
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -191,3 +193,16 @@ class TestLongNotes:
         whole, *parts, last = [r.messages[-1].content for r in notes.llm.requests]
         assert (kept["text"], whole, "".join(parts)) == ("All.", f"Standup\n\n{text}", whole)
         assert last == "part 0\npart 1\npart 2\npart 3"
+
+
+class TestDocumentation:
+    def test_every_route_is_in_the_guide(self, notes: Desk) -> None:
+        """And no other."""
+        guide = (Path(__file__).parents[2] / "docs/NOTES.md").read_text(encoding="utf-8")
+        told = set(re.findall(r"^\| `(\w+ /v1/[^`]*)` \|", guide, re.MULTILINE))
+        paths = notes.app.openapi()["paths"]
+        offered = {
+            f"{verb.upper()} {path}" for path, verbs in paths.items() for verb in verbs if path.startswith("/v1/")
+        }
+
+        assert told == offered

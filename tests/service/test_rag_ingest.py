@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from tests.service.scripted import Desk, answer
+from services.rag import app as rag_app
+from services.rag.ingest import INGEST
+from services.rag.parsed import Source
+from services.rag.store_documents import StoredDocuments
+from services.settings import Settings
+from services.uploads import Uploads
+from services.web.workspace import DEFAULT
+from tests.service.scripted import Desk, ScriptedClient, answer, served
 from tests.unit.rag.papers import encrypted_pdf, pdf, word
+from tests.unit.rag.test_fetching import said, serving
 
 MANUAL = pdf("The nightly backup of rack B\nstarts at 02:40.", "Restores are run by Mara.", title="Rack manual")
 
@@ -188,3 +197,57 @@ class TestCollections:
         assert "Salaries" not in prompt
         assert not request.tools
         assert {c["title"] for c in body["citations"]} == {"Evil"}
+
+
+class TestAcrossProcesses:
+    async def test_a_file_that_was_taken_is_read_by_whoever_runs_next(
+        self, settings: Settings, llm: ScriptedClient
+    ) -> None:
+        """The process that said 202 ended before its job began."""
+        async with StoredDocuments(settings.stores.url("rag")) as stored:
+            source = Source(data=b"# Zebra\n\nZebra words.", name="zebra.md")
+            payload = {"name": "zebra.md", "title": "", "collection": "", "content_hash": ""}
+            job = await stored.of(DEFAULT).stage(source, kind=INGEST, payload=payload)
+
+        async with served(rag_app.build(settings, client=llm), llm) as rag:
+            assert (await ended(rag, job.id))["state"] == "done"
+            assert await texts(rag, "zebra") == ["# Zebra\n\nZebra words."]
+
+    async def test_an_allowed_address_is_fetched_and_names_its_document(
+        self, settings: Settings, llm: ScriptedClient
+    ) -> None:
+        """With RAG_FETCH_PRIVATE on; the document says where it is from."""
+        settings = replace(settings, uploads=Uploads(may_reach_private=True))
+        page = said(b"<title>Zebras</title><p>Zebra page.", Content_Type="text/html")
+
+        async with serving({"/z": page}) as (url, _), served(rag_app.build(settings, client=llm), llm) as rag:
+            accepted = await rag.http.post("/v1/documents", json={"url": f"{url}/z"})
+            job = await ended(rag, accepted.json()["id"])
+            document = (await rag.http.get(f"/v1/documents/{job['document_id']}")).json()
+
+        assert (document["title"], document["text"]) == ("Zebras", "Zebra page.")
+        assert (document["source"], document["media_type"]) == (f"{url}/z", "text/html")
+
+    async def test_what_was_uploaded_and_forgotten_is_in_no_file(self, settings: Settings, llm: ScriptedClient) -> None:
+        """Neither of a document that was deleted nor of a file that nobody could read."""
+        secret = b"xylophonically"
+        async with served(rag_app.build(settings, client=llm), llm) as rag:
+            read = await ended(rag, (await upload(rag, "a.md", secret + b" words")).json()["id"])
+            refused = await ended(rag, (await upload(rag, "b.md", secret + b"\0\0\0")).json()["id"])
+            await rag.http.delete(f"/v1/documents/{read['document_id']}")
+            await rag.http.delete(f"/v1/jobs/{refused['id']}")
+
+        file = settings.stores.file("rag")
+        assert file is not None
+        files = [part.read_bytes() for part in file.parent.glob(f"{file.name}*")]
+        assert files
+        assert not any(secret in data for data in files)
+
+    async def test_a_file_above_the_limit_is_413(self, settings: Settings, llm: ScriptedClient) -> None:
+        """By what its sender announces, or as it comes in; nothing of it is kept."""
+        settings = replace(settings, uploads=Uploads(max_bytes=100_000))
+        async with served(rag_app.build(settings, client=llm), llm) as rag:
+            response = await upload(rag, "a.txt", b"word " * 50_000)
+
+            assert (response.status_code, response.json()["type"]) == (413, "urn:cutover:problem:body-too-large")
+            assert (await rag.http.get("/v1/jobs")).json()["jobs"] == []

@@ -114,10 +114,19 @@ class TestHealth:
         assert (await desk.http.get("/healthz")).status_code == 200
 
     async def test_it_is_ready_when_the_client_and_the_store_are(self, desk: Desk) -> None:
-        """200 and no reasons."""
+        """200 and no reasons; it says what the store works with."""
         response = await desk.http.get("/readyz")
+        body = response.json()
 
-        assert (response.status_code, response.json()) == (200, {"status": "ready", "reasons": {}})
+        assert (response.status_code, body["status"], body["reasons"]) == (200, "ready", {})
+        assert body["uses"]["store"].startswith("SQLite 3.")
+
+    async def test_it_says_what_it_searches_with(self, rag: Desk) -> None:
+        """Which index of vectors is in use, and that search is by words as long as it holds none."""
+        uses = (await rag.http.get("/readyz")).json()["uses"]
+
+        assert uses["words"] == "FTS5"
+        assert "no vectors, so search is by words only" in uses["vectors"]
 
     async def test_it_says_why_it_is_not_ready(self, desk: Desk) -> None:
         """503 with the part and its reason."""

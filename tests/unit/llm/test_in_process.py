@@ -14,7 +14,7 @@ from services import settings as settings_room
 from services.llm.build import assemble
 from services.llm.client import LLMClient
 from services.llm.cutting import Cutter
-from services.llm.embedders import cuts_of, embedders_of
+from services.llm.embedders import embedders_of
 from services.llm.errors import ConfigError
 from services.llm.providers.in_process import InProcess, batches
 from services.llm.registry import Model, RegistryError, Source, model, models
@@ -62,8 +62,6 @@ def client(engines_dir: Path, made: Model | None = None) -> LLMClient:
         alias=ALIAS,
         embed_alias=TINY,
         embedders=embedders_of(here, registry, ()),
-        spaces={TINY: space} if (space := registry[TINY].space) else {},
-        cuts=cuts_of(here, registry),
         pin="ollama",
     )
 
@@ -174,8 +172,8 @@ def test_the_settings_choose_who_embeds(engines_dir: Path) -> None:
         engines_dir, EMBED_MODEL="minilm", EMBED_PROVIDERS="in_process, vllm", EMBED_VLLM_URL="http://h:1"
     )
 
-    assert [p.name for p in embedders_of(chosen, models(), (ollama,))] == ["in_process", "vllm-pooling"]
-    assert embedders_of(replace(chosen, embedding=settings_room.load({}).embedding), models(), ()) == ()
+    assert [p.name for p in embedders_of(chosen, models(), (ollama,)).providers] == ["in_process", "vllm-pooling"]
+    assert embedders_of(replace(chosen, embedding=settings_room.load({}).embedding), models(), ()).providers == ()
     with pytest.raises(RegistryError, match=r"'smollm2-135m' is no embedding model.*there are: minilm, smollm2"):
         embedders_of(settings(engines_dir, EMBED_MODEL="smollm2-135m"), models(), ())
     with pytest.raises(RegistryError, match="no name for in_process; set EMBED_PROVIDERS"):

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.rag.parsed import Limits, Page, Parsed, Refusal, Source, page_of
+from services.rag.parsed import Limits, Page, Parsed, Refusal, Source, page_of, plain_name
 from services.rag.parsing import parse
 from tests.unit.rag.papers import bombed, encrypted_pdf, named, pdf, sheet, slides, word
 
@@ -214,3 +214,12 @@ class TestText:
 def test_a_place_before_the_first_page_is_on_the_first() -> None:
     assert page_of((Page(number=1, start=3, end=9),), 0) == 1
     assert page_of((), 5) is None
+
+
+@pytest.mark.parametrize(
+    ("given_", "name"),
+    [("../../etc/zebra.txt", "zebra.txt"), ("C:\\a\\b.md", "b.md"), ("ze\0b\nra", "zebra"), ("a/", "document")],
+)
+def test_a_file_name_is_a_name_and_nothing_more(given_: str, name: str) -> None:
+    """No folders, no control characters: it becomes a title, and part of messages."""
+    assert plain_name(given_) == name

@@ -1,0 +1,169 @@
+"""`Idempotency-Key`: a POST that creates, sent again with its key, gets its first answer and creates nothing more.
+
+Answers are kept in the service's own database, in the workspace of the caller, and go with what they are about when it
+is deleted. Only successes are kept: after a refusal or a failure the same key may be tried again.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, MutableSequence
+from dataclasses import dataclass, field
+
+from fastapi import Request, Response
+from starlette.datastructures import Headers
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from services.store.clock import Clock, utc_now
+from services.store.database import Database
+from services.store.errors import StoreError
+from services.store.replies import IN_FLIGHT_S, Replies, Reply, Standing
+from services.web.problems import Problem, of_http, of_store
+from services.web.request_id import HEADER as REQUEST_ID
+from services.web.spool import Spool
+from services.web.workspace import workspace
+
+HEADER = "Idempotency-Key"
+REPLAYED = "Idempotent-Replayed"
+_KEY = re.compile(r"[\x21-\x7e]{1,255}")
+MAX_KEPT_BYTES = 1024 * 1024
+"""A larger answer is not kept. What answers a creation is far below; a stream has no end to wait for."""
+
+_NOT_KEPT = {REQUEST_ID.lower(), "content-length", "date", "server", "ratelimit", "ratelimit-policy"}
+"""Headers of one exchange, which the next one has of its own."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Memory:
+    """Where a service keeps its replies."""
+
+    database: Database
+    replies: Replies
+    now: Clock = utc_now
+
+
+class Idempotency:
+    """Middleware. `creating` are the paths whose POST creates something; elsewhere the header means nothing."""
+
+    def __init__(self, app: ASGIApp, *, memory: Memory, creating: Collection[str]) -> None:
+        self._app = app
+        self._memory = memory
+        self._creating = frozenset(creating)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        is_http = scope["type"] == "http"
+        if is_http and scope["method"] == "DELETE":
+            await self._deleting(scope, receive, send)
+        elif (
+            is_http and scope["method"] == "POST" and scope["path"] in self._creating and HEADER in Headers(scope=scope)
+        ):
+            await self._creating_once(scope, receive, send)
+        else:
+            await self._app(scope, receive, send)
+
+    async def _creating_once(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request = Request(scope)
+        key, own = request.headers[HEADER], workspace(request)
+        with Spool() as body:
+            try:
+                if not _KEY.fullmatch(key):
+                    raise Problem(400, "idempotency-key-invalid", f"{HEADER} is 1 to 255 printable ASCII characters")
+                await body.fill(receive)
+                kept = await self._claimed(own, key, body.fingerprint(scope))
+            except HTTPException as problem:
+                await of_http(problem).response(scope["state"]["request_id"])(scope, receive, send)
+                return
+            except StoreError as error:
+                await of_store(error).response(scope["state"]["request_id"])(scope, receive, send)
+                return
+            if kept is not None:
+                await _again(kept)(scope, receive, send)
+                return
+            await self._answer(own, key, scope, body.then(receive), send)
+
+    async def _claimed(self, own: str, key: str, fingerprint: str) -> Reply | None:
+        """The answer of before; None where the request may go on. Raises `Problem`."""
+        memory = self._memory
+        standing, reply = await memory.database.write(
+            lambda c: memory.replies.claim(c, own, key, fingerprint, at=memory.now())
+        )
+        match standing:
+            case Standing.OTHER:
+                raise Problem(
+                    422, "idempotency-key-reused", f"this {HEADER} was used for another request; make a new one"
+                )
+            case Standing.IN_FLIGHT:
+                detail = f"the first request with this {HEADER} is still at work; ask again"
+                raise Problem(409, "idempotency-in-flight", detail, headers={"Retry-After": "1"})
+            case Standing.UNKNOWN:
+                detail = (
+                    f"the service ended while it worked on this {HEADER}, over {IN_FLIGHT_S / 60:g} minutes ago; look "
+                    "whether the thing is there, and use a new key where it is not"
+                )
+                raise Problem(409, "idempotency-outcome-unknown", detail)
+            case Standing.NEW | Standing.ANSWERED:
+                return reply
+
+    async def _answer(self, own: str, key: str, scope: Scope, receive: Receive, send: Send) -> None:
+        """Have the app answer, and keep that before the caller sees it. An app that raises leaves the claim open."""
+        memory, answer = self._memory, _Answer(send)
+        await self._app(scope, receive, answer.take)
+        reply = answer.reply()
+        if reply is None:
+            await memory.database.write(lambda c: memory.replies.release(c, own, key))
+        else:
+            location = answer.headers.get("location")
+            await memory.database.write(lambda c: memory.replies.keep(c, own, key, reply, location=location))
+        await answer.release()
+
+    async def _deleting(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """What was deleted must not live on in an answer about it."""
+        memory, own = self._memory, workspace(Request(scope))
+
+        async def told(message: Message) -> None:
+            if message["type"] == "http.response.start" and 200 <= message["status"] < 300:
+                path = str(scope["path"])
+                if await memory.database.write(lambda c: memory.replies.forget(c, own, path)):
+                    await memory.database.forget()
+            await send(message)
+
+        await self._app(scope, receive, told)
+
+
+@dataclass(slots=True)
+class _Answer:
+    """An answer that is held back until it is kept; one that cannot be kept goes straight through."""
+
+    send: Send
+    held: MutableSequence[Message] = field(default_factory=list)
+    status: int = 0
+    headers: Headers = field(default_factory=Headers)
+    body: bytearray = field(default_factory=bytearray)
+    is_kept: bool = True
+
+    async def take(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.status, self.headers = message["status"], Headers(raw=message["headers"])
+            self.is_kept = 200 <= self.status < 300 and "event-stream" not in self.headers.get("content-type", "")
+        self.held.append(message)
+        if self.is_kept:
+            self.body += message.get("body", b"")
+            self.is_kept = len(self.body) <= MAX_KEPT_BYTES
+        if not self.is_kept:
+            await self.release()
+
+    async def release(self) -> None:
+        """Let the caller have what was held back."""
+        while self.held:
+            await self.send(self.held.pop(0))
+
+    def reply(self) -> Reply | None:
+        if not self.is_kept or not self.status:
+            return None
+        headers = {k: v for k, v in self.headers.items() if k not in _NOT_KEPT}
+        return Reply(status=self.status, headers=headers, body=bytes(self.body))
+
+
+def _again(reply: Reply) -> Response:
+    return Response(reply.body, reply.status, {**reply.headers, REPLAYED: "true"})
