@@ -26,6 +26,7 @@ from services import (
     cli_plan,
     cli_plan_models,
     cli_record,
+    cli_reindex,
     cli_revive,
     cli_run,
     cli_sample,
@@ -62,6 +63,7 @@ VERBS: Mapping[str, Callable[[commands.Call], commands.Result]] = {
     "gate": cli_calibrate.gate,
     "bench": cli_bench.bench,
     "eval": cli_eval.evaluation,
+    "reindex": cli_reindex.reindex,
     "migrate": commands.migrate,
     "rollback": commands.rollback,
     "switch": cli_containers.switch,
@@ -130,6 +132,7 @@ def _stack(verb: Verb) -> None:
     verb("sample", "give RAG the sample documents, which the shipped questions are about")
     cli_keys.options(verb("keys", "API keys of the services: add one, list them, revoke one"))
     cli_backup.options(verb("backup", "copy what one service stores, while it runs", service="one"))
+    cli_reindex.options(verb("reindex", "make every vector of RAG anew, for another embedding model"))
     cli_plan_models.options(verb("models", "the registry: list it, see what fits a card, check it, add to it"))
     cli_plan.options(verb("plan", "whether a model fits a card beside Ollama, how many requests, which arguments"))
     cli_revive.options(verb("revive", "restart a vLLM container that is up but no longer generates, if it is right to"))

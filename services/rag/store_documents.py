@@ -29,10 +29,14 @@ T = TypeVar("T")
 
 
 class StoredDocuments:
-    """The store of one service. Use as `async with`; `of` gives the port of a workspace."""
+    """The store of one service. Use as `async with`; `of` gives the port of a workspace.
 
-    def __init__(self, url: str, *, now: Clock = utc_now) -> None:
+    `search` says how its documents are found, for `/readyz`.
+    """
+
+    def __init__(self, url: str, *, now: Clock = utc_now, search: str = "") -> None:
         self.database = Database(url, SCHEMA)
+        self._search = search
         self._now = now
 
     async def __aenter__(self) -> StoredDocuments:
@@ -43,15 +47,19 @@ class StoredDocuments:
         await self.database.aclose()
 
     async def check(self) -> dict[str, str]:
-        return await self.database.check()
+        parts = await self.database.check()
+        return {**parts, "search": self._search} if self._search else parts
 
     async def space(self) -> Space | None:
         """The space of the stored vectors; None while there are none."""
         return await self.database.read(VECTORS.space)
 
-    async def forget_vectors(self) -> int:
-        """Forget every vector and the space, so that another can be taken; how many documents there are to embed."""
-        return await self.database.write(store_rows.forget_vectors)
+    async def reindex_all(self, kind: str) -> int:
+        """Forget every vector and the space, so that another can be taken; a job `kind` for each document.
+
+        How many documents there are. They are found by words until their job is done.
+        """
+        return await self.database.write(lambda c: store_rows.reindex_all(c, kind, self._now()))
 
     def of(self, workspace: str) -> WorkspaceDocuments:
         """The documents of `workspace`, and nobody else's."""

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Row, and_, delete, func, insert, select, upda
 
 from services.rag.parsed import Page, page_of
 from services.rag.store import Chunk, Document, DocumentInfo, NewDocument, content_hash, document_id
-from services.rag.store_tables import CHUNK, DOCUMENT, VECTORS, WORDS
+from services.rag.store_tables import CHUNK, DOCUMENT, JOBS, VECTORS, WORDS
 
 _HIDDEN = ("workspace", "text", "pages")
 _CHUNKS = (
@@ -117,10 +117,15 @@ def drop(c: Connection, numbers: Sequence[int]) -> None:
         WORDS.scrub(c)
 
 
-def forget_vectors(c: Connection) -> int:
-    """Forget every vector; how many documents are to be embedded anew."""
+def reindex_all(c: Connection, kind: str, at: str) -> int:
+    """Forget every vector, and a job `kind` for each document; how many there are."""
     VECTORS.clear(c)
-    return c.execute(update(DOCUMENT).values(is_embedded=0)).rowcount
+    c.execute(update(DOCUMENT).values(is_embedded=0))
+    every = c.execute(select(DOCUMENT.c.workspace, DOCUMENT.c.id).order_by(DOCUMENT.c.number)).tuples().all()
+    for workspace, identifier in every:
+        payload = {"name": identifier, "document_id": identifier}
+        JOBS.enqueue(c, workspace=workspace, kind=kind, payload=payload, at=at)
+    return len(every)
 
 
 def _index(c: Connection, workspace: str, number: int, new: NewDocument) -> None:

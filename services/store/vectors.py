@@ -52,7 +52,7 @@ class VectorIndex:
     """Vectors of the rows that a table numbers. `reindex` is the command that makes all of them anew."""
 
     def __init__(self, name: str, tables: MetaData, *, reindex: str) -> None:
-        self._reindex = reindex
+        self.reindex = reindex
         self._space = Table(
             f"{name}_space",
             tables,
@@ -85,7 +85,7 @@ class VectorIndex:
         if held is not None and held != space:
             raise ForeignSpace(
                 f"the store holds vectors of {held.name}, the embedder makes {space.name}; "
-                f"make them anew with `{self._reindex}`, or configure the embedder that they were made with"
+                f"make them anew with `{self.reindex}`, or configure the embedder that they were made with"
             )
         return held
 

@@ -13,7 +13,9 @@ import sqlalchemy
 
 from services import cli
 from services.rag.chunking import passages
+from services.rag.ingest import REINDEX
 from services.rag.store_documents import StoredDocuments
+from services.rag.store_tables import VECTORS
 from services.store.backup import backup
 from services.store.errors import StoreError
 from services.store.sqlite import url_of
@@ -138,3 +140,21 @@ def test_the_command_says_what_it_made(
     assert told == {"service": "rag", "path": str(target), "kind": "sqlite", "bytes": target.stat().st_size}
     assert cli.main(["backup", "rag", "--to", str(target)]) == 1
     assert "there already" in capsys.readouterr().err
+
+
+def test_a_reindex_leaves_the_service_a_job_for_each_document(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The command that a store names when it refuses vectors of another space; the running service does the work."""
+    monkeypatch.setenv("CUTOVER_HOME", str(tmp_path))
+    monkeypatch.delenv("RAG_STORE_URL", raising=False)
+    asyncio.run(filled(tmp_path / "data" / "rag.db"))
+    assert cli.main(["reindex", "rag", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"service": "rag", "documents": 20}
+    assert asyncio.run(kinds(tmp_path / "data" / "rag.db")) == {REINDEX}
+    assert VECTORS.reindex == "cutover reindex rag"
+
+
+async def kinds(path: Path) -> set[str]:
+    async with StoredDocuments(url_of(path)) as store:
+        return {job.kind for job in await store.of("default").jobs(100)}

@@ -134,8 +134,8 @@ class TestSearch:
         assert {h.document_id for h in await mine.nearest(SPACE, NEW.vectors[0], 9, "c")} == {other.id}
         assert len(await mine.search("pump", 9)) == 2
 
-    async def test_another_space_is_refused_until_the_vectors_are_forgotten(self, store: StoredDocuments) -> None:
-        """Then documents say that they are to be embedded, and the next space is taken."""
+    async def test_another_space_is_refused_until_all_are_made_anew(self, store: StoredDocuments) -> None:
+        """Then each document of each workspace has a job for that, is found by words meanwhile, and takes the space."""
         mine, other = store.of("default"), Space(name="n@1:8:unit", dimension=8)
         document, _ = await mine.put(NEW)
         with pytest.raises(ForeignSpace, match="cutover reindex rag"):
@@ -143,7 +143,13 @@ class TestSearch:
         kept = await mine.get(document.id)
         assert kept is not None
         assert (kept.is_embedded, await store.space()) == (True, SPACE)
-        assert await store.forget_vectors() == 1
+        theirs, _ = await store.of("other").put(NEW)
+        assert await store.reindex_all("reindex") == 2
+        waiting = await mine.get(document.id)
+        assert waiting is not None
+        assert (waiting.is_embedded, len(await mine.search("pump", 9))) == (False, 1)
+        [job] = await store.of("other").jobs(9)
+        assert (job.kind, job.payload["document_id"]) == ("reindex", theirs.id)
         again = await mine.reindex(document.id, replace(NEW, space=other))
         assert again is not None
         assert (again.is_embedded, await store.space()) == (True, other)
