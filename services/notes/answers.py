@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 
 from services.llm.errors import ContextTooLong, LLMError
 from services.llm.mapping import prompt_bound
 from services.llm.types import Answer, ChatRequest, Continued, End, Message, Outcome, Rescue, Restarted, Role, Token
-from services.notes.passages import Citation, Passage, best, citations, says_nothing
-from services.notes.store import Notebook
+from services.notes.passages import Citation, best, citations, says_nothing
+from services.notes.store import Notebook, NoteHit, Passage
 from services.web.asking import Wishes
 from services.web.room import Client
 
@@ -55,6 +55,9 @@ class Reply:
     error: LLMError | None = None
 
 
+Find = Callable[[str, int], Awaitable[tuple[Sequence[NoteHit], object]]]
+"""The best notes for a question, at most so many."""
+
 AskEvent = Retrieved | Token | Restarted | Continued | Cited | Reply
 
 UNANSWERABLE = Reply(answer=NOTHING_FOUND, citations=(), answerable=False)
@@ -63,10 +66,13 @@ UNANSWERABLE = Reply(answer=NOTHING_FOUND, citations=(), answerable=False)
 class Answers:
     """Asks one workspace's notes. `context` is the smallest window of the chain, in tokens."""
 
-    def __init__(self, *, service: str, alias: str, context: int, notebook: Notebook, client: Client) -> None:
+    def __init__(
+        self, *, service: str, alias: str, context: int, find: Find, notebook: Notebook, client: Client
+    ) -> None:
         self._service = service
         self._alias = alias
         self._context = context
+        self._find = find
         self._notebook = notebook
         self._client = client
 
@@ -96,7 +102,7 @@ class Answers:
                     yield event
 
     async def _retrieve(self, question: Question) -> list[Passage]:
-        hits = await self._notebook.search(question.text, MOST_NOTES)
+        hits, _ = await self._find(question.text, MOST_NOTES)
         notes = [await self._notebook.get(hit.id) for hit in hits]
         shown = best(question.text, [note for note in notes if note is not None], question.k)
         room = self._context - question.max_tokens

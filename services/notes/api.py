@@ -129,7 +129,8 @@ async def delete_note(note_id: str, notes: UseCases) -> None:
 
 async def search(notes: UseCases, q: Words, limit: Limit = 20) -> NoteHits:
     """Works when every engine is down."""
-    return NoteHits(hits=[NoteHitInfo.model_validate(h) for h in await notes.notebook.search(q, limit)])
+    hits, by = await notes.search(q, limit)
+    return NoteHits(hits=[NoteHitInfo.model_validate(h) for h in hits], by=by)
 
 
 async def summarise(

@@ -55,10 +55,9 @@ async def related(note_id: str, notes: UseCases) -> Related:
     """Works when every engine is down."""
     note = await known(notes, note_id)
     links, linked_from = await notes.notebook.links(note)
-    near = [NearInfo(id=n.id, title=n.title) for n in await notes.near(note, SHOWN)]
-    return Related(
-        links=[LinkInfo.model_validate(link) for link in links], linked_from=linked_from, near=near, by="words"
-    )
+    found, by = await notes.near(note, SHOWN)
+    near = [NearInfo(id=n.id, title=n.title) for n in found]
+    return Related(links=[LinkInfo.model_validate(link) for link in links], linked_from=linked_from, near=near, by=by)
 
 
 async def list_tags(notes: UseCases) -> TagList:

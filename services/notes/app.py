@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 from prometheus_client import CollectorRegistry
 
 from services import admin
@@ -12,6 +12,7 @@ from services.llm.build import client_for
 from services.llm.registry import model
 from services.notes import api, api_ask, api_folder, api_jobs, api_tags, background
 from services.notes.folder import MAX_ZIP_BYTES
+from services.notes.meaning import Embedder, Embedding
 from services.notes.notebook import StoredNotebooks
 from services.notes.service import Notes
 from services.notes.store import Kind
@@ -36,18 +37,17 @@ def create() -> FastAPI:
     return build(settings)
 
 
-def build(settings: Settings, *, client: Client | None = None, store: StoredNotebooks | None = None) -> FastAPI:
-    """The app of `settings`; tests bring their own client and store."""
+def build(settings: Settings, *, client: Client | None = None, embedder: Embedder | None = None) -> FastAPI:
+    """The app of `settings`; tests bring their own client and embedder."""
     registry = CollectorRegistry()
-    client = client or client_for(settings, SERVICE, registry)
-    after_save = [Kind(name) for name in settings.after_save]
-    notebooks = store or StoredNotebooks(settings.stores.url(SERVICE), after_save=after_save)
-    entry = model(settings.aliases[SERVICE], settings.models_file)
-
-    def of(workspace: str) -> Notes:
-        notebook = notebooks.of(workspace)
-        return Notes(service=SERVICE, alias=entry.alias, context=entry.context, notebook=notebook, client=client)
-
+    if client is None:
+        client = own = client_for(settings, SERVICE, registry)
+        embedder = own if settings.embedding.alias else None
+    embedding = _embedding(settings, embedder)
+    made = [Kind(name) for name in settings.after_save]
+    after_save = made if embedding is None else [Kind.VECTORS, *made]
+    notebooks = StoredNotebooks(settings.stores.url(SERVICE), after_save=after_save)
+    of = _use_cases(settings, notebooks, client, embedding)
     room = Room(
         service=SERVICE,
         client=client,
@@ -62,13 +62,37 @@ def build(settings: Settings, *, client: Client | None = None, store: StoredNote
         metrics_dir=settings.metrics_dir,
         beside=(notebooks.working(background.handlers(of, settings.limits.deadline_s)),),
     )
-    routers = (
-        api.router(),
-        api_tags.router(),
-        api_ask.router(),
-        api_folder.router(),
-        api_jobs.router(),
-        admin.router(),
-    )
     larger = {api_folder.IMPORT_PATH: MAX_ZIP_BYTES}
-    return application(room, title="Cutover Notes", routers=routers, larger_bodies=larger)
+    return application(room, title="Cutover Notes", routers=_routers(), larger_bodies=larger)
+
+
+def _embedding(settings: Settings, embedder: Embedder | None) -> Embedding | None:
+    """Who makes vectors; None where nobody is set to, and notes are found by their words."""
+    if embedder is None:
+        return None
+    alias, deadline_s = settings.embedding.alias, settings.limits.deadline_s
+    return Embedding(service=SERVICE, alias=alias, client=embedder, deadline_s=deadline_s)
+
+
+def _use_cases(
+    settings: Settings, notebooks: StoredNotebooks, client: Client, embedding: Embedding | None
+) -> background.NotesOf:
+    """The use cases of each workspace."""
+    entry = model(settings.aliases[SERVICE], settings.models_file)
+
+    def of(workspace: str) -> Notes:
+        return Notes(
+            service=SERVICE,
+            alias=entry.alias,
+            context=entry.context,
+            notebook=notebooks.of(workspace),
+            client=client,
+            embedding=embedding,
+        )
+
+    return of
+
+
+def _routers() -> tuple[APIRouter, ...]:
+    own = (api, api_tags, api_ask, api_folder, api_jobs)
+    return (*(part.router() for part in own), admin.router())

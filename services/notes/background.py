@@ -34,6 +34,7 @@ def handlers(notes_of: NotesOf, deadline_s: float) -> Mapping[str, Handler]:
         return run
 
     return {
+        Kind.VECTORS: handler(lambda notes, note, _, job: notes.embed_note(note, job)),
         Kind.SUMMARY: handler(lambda notes, note, wishes, job: notes.summarise_note(note, wishes, job=job)),
         Kind.TAGS: handler(lambda notes, note, wishes, job: notes.tag_note(note, wishes, job=job)),
     }

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from sqlalchemy import ColumnElement, Connection, delete, select
 
 from services.notes.store import Kind, NoteJob
-from services.notes.tables import JOBS, NOTE, NOTE_TAG, SUMMARY
+from services.notes.tables import JOBS, NOTE, NOTE_TAG, PASSAGE, SUMMARY, VECTORS
 from services.store.jobs import Job, State
 
 JOB = JOBS.table
@@ -56,6 +56,11 @@ def wanted(c: Connection, workspace: str, where: str) -> list[tuple[str, Kind]]:
     match where.partition("!="):
         case ("stale", "", ""):
             return _made(c, workspace, SUMMARY.c.of_version != NOTE.c.version, NOTE_TAG.c.of_version != NOTE.c.version)
+        case ("vectors", "", ""):
+            VECTORS.clear(c)
+            c.execute(delete(PASSAGE))
+            ids = c.execute(select(NOTE.c.id).where(NOTE.c.workspace == workspace)).scalars()
+            return [(note_id, Kind.VECTORS) for note_id in ids]
         case ("failed", "", ""):
             return _failed(c, workspace)
         case ("model", "!=", model):

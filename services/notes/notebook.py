@@ -9,16 +9,18 @@ from typing import TypeVar
 
 from sqlalchemy import Connection, delete, select, update
 
-from services.notes import job_rows, rows, tag_rows
+from services.notes import job_rows, rows, tag_rows, vector_rows
 from services.notes.store import (
     Imported,
     Kept,
     Kind,
     Link,
+    Meaning,
     Note,
     NoteHit,
     NoteTag,
     Outcome,
+    Passage,
     Summary,
     TagCount,
     TagState,
@@ -28,6 +30,7 @@ from services.notes.tables import JOBS, NOTE, SCHEMA, WORDS
 from services.store.clock import Clock, utc_now
 from services.store.database import Database
 from services.store.jobs import Job, State
+from services.store.vectors import Space
 from services.store.worker import Handler, Worker
 
 T = TypeVar("T")
@@ -59,7 +62,8 @@ class StoredNotebooks:
         await self.database.aclose()
 
     async def check(self) -> dict[str, str]:
-        return await self.database.check()
+        by = "words and meaning" if Kind.VECTORS in self._after_save else "words; set EMBED_MODEL for meaning"
+        return {**await self.database.check(), "search": by}
 
     def of(self, workspace: str) -> StoredNotebook:
         return StoredNotebook(
@@ -139,8 +143,19 @@ class StoredNotebook:
     async def links(self, note: Note) -> tuple[list[Link], list[str]]:
         return await self._database.read(lambda c: rows.links(c, self._workspace, note))
 
-    async def search(self, query: str, limit: int) -> list[NoteHit]:
-        return await self._database.read(lambda c: rows.search(c, self._workspace, query, limit))
+    async def search(self, query: str, limit: int, meaning: Meaning | None = None) -> list[NoteHit]:
+        if meaning is None:
+            return await self._database.read(lambda c: rows.search(c, self._workspace, query, limit))
+        return await self._database.read(lambda c: vector_rows.search(c, self._workspace, query, meaning, limit))
+
+    async def embedded(
+        self, note_id: str, found: Sequence[Passage], space: Space, vectors: Sequence[Sequence[float]], *, job: Job
+    ) -> None:
+        def keep(c: Connection, note: Note) -> None:
+            vector_rows.keep(c, self._workspace, note, found, space, vectors)
+            self._done(c, job)
+
+        await self._changed(note_id, keep)
 
     async def summarised(self, note_id: str, summary: Summary, *, job: Job | None = None) -> Note | None:
         def keep(c: Connection, note: Note) -> None:
@@ -229,6 +244,7 @@ class StoredNotebook:
         if note is None:
             return False
         WORDS.drop(c, [note.number])
+        vector_rows.drop(c, note.number)
         job_rows.forget(c, self._workspace, note.id)
         c.execute(delete(NOTE).where(NOTE.c.number == note.number))
         tag_rows.drop_unused(c, self._workspace)

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from services.notes.sections import sections
-from services.notes.store import Note
+from services.notes.store import Note, Passage
 from services.store.words import terms
 
 PASSAGE_BYTES = 900
@@ -19,18 +19,6 @@ _SENTENCE = re.compile(r"\S.*?(?:[.!?]['\")\]]*(?=\s|\Z)|\n|\Z)", re.DOTALL)
 _WORD = re.compile(r"\w+")
 _STEM_CHARS = 4
 """Two words are alike where the longer begins with the shorter, this many characters at least: `swap`, `swaps`."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Passage:
-    """A piece of a note: `text` is exactly `start`..`end` of the text of its version `version`."""
-
-    note_id: str
-    title: str
-    version: int
-    start: int
-    end: int
-    text: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

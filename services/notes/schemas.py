@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from services.notes.prompts import MAX_TAG_CHARS
-from services.notes.store import TagState
+from services.notes.store import FoundBy, TagState
 from services.notes.tags import key
 from services.store.jobs import State
 from services.web.fields import Body, Line, MaxTokens, Text
@@ -141,7 +141,7 @@ class Related(BaseModel):
     links: list[LinkInfo]
     linked_from: list[str]
     near: list[NearInfo]
-    by: str
+    by: FoundBy
 
 
 class NoteHitInfo(BaseModel):
@@ -156,9 +156,10 @@ class NoteHitInfo(BaseModel):
 
 
 class NoteHits(BaseModel):
-    """Found notes, best first."""
+    """Found notes, best first; by `meaning` and words where an embedder answers, else by `words`."""
 
     hits: list[NoteHitInfo]
+    by: FoundBy
 
 
 class Summarise(Body):

@@ -105,11 +105,11 @@ class JobPage(BaseModel):
 
 
 class Rerun(Body):
-    """What to make anew: the `stale`, what `failed`, or what another model made (`model!=smollm2-135m`)."""
+    """What to make anew: `stale`, `failed`, `vectors` (of all notes), or of another model (`model!=smollm2-135m`)."""
 
     model_config = ConfigDict(json_schema_extra={"example": {"where": "stale"}})
 
-    where: Annotated[Line, Field(pattern=r"^(stale|failed|model!=.{1,200})$")]
+    where: Annotated[Line, Field(pattern=r"^(stale|failed|vectors|model!=.{1,200})$")]
 
 
 class RerunAnswer(BaseModel):

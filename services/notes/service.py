@@ -8,7 +8,9 @@ from services.llm.errors import LLMError
 from services.llm.types import Answer, ChatRequest
 from services.notes import prompts, tags, vocabulary
 from services.notes.answers import Answers
-from services.notes.store import Note, Notebook, Summary
+from services.notes.meaning import Embedding
+from services.notes.passages import passages
+from services.notes.store import FoundBy, Note, Notebook, NoteHit, Summary
 from services.notes.summaries import Summariser, is_too_long
 from services.notes.tags import Tag
 from services.store.clock import Clock, utc_now
@@ -25,19 +27,30 @@ NEAR = 8
 class Notes:
     """The use cases of one workspace. Saving, finding and deleting are the notebook's own and ask no model.
 
-    `context` is the smallest window of the chain, in tokens.
+    `context` is the smallest window of the chain, in tokens. Without `embedding` notes are found by words alone.
     """
 
     def __init__(
-        self, *, service: str, alias: str, context: int, notebook: Notebook, client: Client, now: Clock = utc_now
+        self,
+        *,
+        service: str,
+        alias: str,
+        context: int,
+        notebook: Notebook,
+        client: Client,
+        embedding: Embedding | None = None,
+        now: Clock = utc_now,
     ) -> None:
         self._service = service
         self._alias = alias
         self._client = client
         self._now = now
+        self._embedding = embedding
         self._summariser = Summariser(service=service, alias=alias, context=context, client=client)
         self.notebook = notebook
-        self.answers = Answers(service=service, alias=alias, context=context, notebook=notebook, client=client)
+        self.answers = Answers(
+            service=service, alias=alias, context=context, find=self.search, notebook=notebook, client=client
+        )
 
     async def summarise(self, text: str, max_tokens: int, wishes: Wishes) -> Answer:
         """A summary of `text`; nothing is stored. Raises `LLMError`."""
@@ -66,17 +79,30 @@ class Notes:
 
         `job` is done with it. Raises `LLMError`.
         """
-        known = vocabulary.shown(note, await self.notebook.tags(), await self.near(note, NEAR))
+        near, _ = await self.near(note, NEAR)
+        known = vocabulary.shown(note, await self.notebook.tags(), near)
         request, answer = await self._tagged(_whole(note), known, wishes)
         made_by = producer(answer, request, prompt_version=prompts.TAGS_VERSION, at=self._now())
         found = vocabulary.stored(tags.suggested(answer.text, known), note, made_by)
         return await self.notebook.suggested(note.id, found, job=job), answer
 
-    async def near(self, note: Note, limit: int) -> list[Note]:
-        """The notes most like this one, best first."""
-        hits = await self.notebook.search(_whole(note), limit + 1)
+    async def near(self, note: Note, limit: int) -> tuple[list[Note], FoundBy]:
+        """The notes most like this one, best first, and what they were judged by."""
+        hits, by = await self.search(_whole(note), limit + 1)
         found = [await self.notebook.get(hit.id) for hit in hits if hit.id != note.id]
-        return [other for other in found[:limit] if other is not None]
+        return [other for other in found[:limit] if other is not None], by
+
+    async def search(self, query: str, limit: int) -> tuple[list[NoteHit], FoundBy]:
+        """The best notes, and what they were judged by: words alone where nobody can make a vector now."""
+        meaning = None if self._embedding is None else await self._embedding.of_words(query)
+        return await self.notebook.search(query, limit, meaning), FoundBy.WORDS if meaning is None else FoundBy.MEANING
+
+    async def embed_note(self, note: Note, job: Job) -> None:
+        """Vectors of the note's passages. Raises `LLMError`."""
+        found = passages(note)
+        if self._embedding is not None and found:
+            space, vectors = await self._embedding.of_passages(found)
+            await self.notebook.embedded(note.id, found, space, vectors, job=job)
 
     async def _tagged(self, text: str, known: Sequence[str], wishes: Wishes) -> tuple[ChatRequest, Answer]:
         """The request, and the answer to it; about the note's summaries where no window holds the note."""

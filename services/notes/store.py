@@ -9,6 +9,7 @@ from typing import Protocol
 
 from services.notes.pages import Page
 from services.store.jobs import Job, State
+from services.store.vectors import Space
 from services.web.provenance import Producer
 
 
@@ -18,6 +19,13 @@ class TagState(enum.StrEnum):
     SUGGESTED = "suggested"
     ACCEPTED = "accepted"
     REJECTED = "rejected"
+
+
+class FoundBy(enum.StrEnum):
+    """What notes were found by. `meaning` counts words as well, for a smaller part."""
+
+    WORDS = "words"
+    MEANING = "meaning"
 
 
 class Outcome(enum.StrEnum):
@@ -34,6 +42,7 @@ class Kind(enum.StrEnum):
 
     SUMMARY = "summary"
     TAGS = "tags"
+    VECTORS = "vectors"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,6 +124,26 @@ class NoteHit:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Passage:
+    """A piece of a note: `text` is exactly `start`..`end` of the text of its version `version`."""
+
+    note_id: str
+    title: str
+    version: int
+    start: int
+    end: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Meaning:
+    """The vector of what is looked for, and its space."""
+
+    space: Space
+    vector: Sequence[float]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TagCount:
     """A tag, and on how many notes it is accepted and suggested."""
 
@@ -191,8 +220,13 @@ class Notebook(Protocol):
     async def links(self, note: Note) -> tuple[list[Link], list[str]]:
         """The links of the note, and the ids of the notes that link to it."""
 
-    async def search(self, query: str, limit: int) -> list[NoteHit]:
-        """The best notes for the words of `query`, best first; archived ones are left out."""
+    async def search(self, query: str, limit: int, meaning: Meaning | None = None) -> list[NoteHit]:
+        """The best notes for the words of `query`, and for `meaning` where given; archived ones are left out."""
+
+    async def embedded(
+        self, note_id: str, found: Sequence[Passage], space: Space, vectors: Sequence[Sequence[float]], *, job: Job
+    ) -> None:
+        """Keep a vector for each passage, if the note is still at their version; `job` is done with it."""
 
     async def summarised(self, note_id: str, summary: Summary, *, job: Job | None = None) -> Note | None:
         """The note with `summary` in place of an older one; None when the note is gone.

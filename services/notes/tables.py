@@ -22,6 +22,7 @@ from services.store.jobs import Jobs
 from services.store.lexical import WordIndex
 from services.store.replies import Replies
 from services.store.schema import Schema, statements
+from services.store.vectors import VectorIndex
 
 PRODUCER = ("provider", "engine", "model", "prompt_version", "at", "digest", "params_hash")
 """The columns of a `Producer`."""
@@ -119,6 +120,21 @@ def _name_and_link(c: Connection) -> None:
             c.execute(text("INSERT INTO note_link VALUES (:n, :name)"), {"n": row.number, "name": name})
 
 
+PASSAGE = Table(
+    "passage",
+    TABLES,
+    Column("number", Integer, primary_key=True),
+    Column("note", ForeignKey("note.number", ondelete="CASCADE"), nullable=False),
+    Column("start", Integer, nullable=False),
+    Column("end", Integer, nullable=False),
+    sqlite_autoincrement=True,
+)
+"""A piece of a note that has a vector: `start`..`end` of its text."""
+
+PASSAGE_OF_NOTE = Index("passage_of_note", PASSAGE.c.note)
+
+VECTORS = VectorIndex("note_vector", TABLES, reindex="POST /v1/rerun with where=vectors")
+
 WORDS = WordIndex("note_words", ("title", "text"), (2.0, 1.0))
 
 JOBS = Jobs(TABLES)
@@ -173,4 +189,4 @@ def _with_workspaces(c: Connection) -> None:
 MIGRATIONS = (_with_parameters, _with_workspaces)
 """Only SQLite ever had the first two versions."""
 
-SCHEMA = Schema(name="notes", tables=TABLES, migrations=MIGRATIONS, indexes=(WORDS,))
+SCHEMA = Schema(name="notes", tables=TABLES, migrations=MIGRATIONS, indexes=(WORDS, VECTORS))

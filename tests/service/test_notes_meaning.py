@@ -1,0 +1,135 @@
+"""Notes found by meaning: vectors follow each save by a job, and words alone decide where nobody makes any."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from services.llm.errors import DeadError
+from services.llm.spaces import Embeddings, EmbeddingSpace, EmbedRequest
+from services.llm.types import Provenance
+from services.notes import app as notes_app
+from services.settings import Settings
+from tests.service.scripted import Desk, ScriptedClient, answer, served
+
+THEMES = (("fan", "cooling", "heat", "hot"), ("soup", "lunch", "meal"), ("tape", "backup", "restore"))
+SPACE = EmbeddingSpace(model="themes", revision="1", dimension=len(THEMES) + 1, normalised=True)
+
+
+class Themes:
+    """Vectors of what a text is about, by a list of words: `hot` is near `fan` without sharing a word."""
+
+    def __init__(self) -> None:
+        self.space = SPACE
+        self.error: Exception | None = None
+        self.requests: list[EmbedRequest] = []
+
+    async def embed(self, request: EmbedRequest) -> Embeddings:
+        self.requests.append(request)
+        if self.error is not None:
+            raise self.error
+        vectors = tuple(self._vector(text.lower()) for text in request.texts)
+        told = Provenance(request_id="r", provider="p", engine="e", model="m", attempts=(), fallback_reason=None)
+        return Embeddings(vectors=vectors, space=self.space, provenance=told, duration_s=0.0)
+
+    def _vector(self, text: str) -> tuple[float, ...]:
+        counts = [float(sum(word in text for word in theme)) for theme in THEMES]
+        counts += [0.1] + [0.0] * (self.space.dimension - len(THEMES) - 1)
+        length = sum(c * c for c in counts) ** 0.5
+        return tuple(c / length for c in counts)
+
+
+@pytest.fixture
+def themes() -> Themes:
+    return Themes()
+
+
+@pytest.fixture
+async def desk(settings: Settings, llm: ScriptedClient, themes: Themes) -> AsyncIterator[Desk]:
+    async with served(notes_app.build(settings, client=llm, embedder=themes), llm) as desk:
+        yield desk
+
+
+async def add(notes: Desk, title: str, text: str) -> str:
+    note = str((await notes.http.post("/v1/notes", json={"title": title, "text": text})).json()["id"])
+    return await settled(notes, note)
+
+
+async def settled(notes: Desk, note: str) -> str:
+    while (await notes.http.get(f"/v1/notes/{note}")).json()["jobs"]:
+        await asyncio.sleep(0.01)
+    return note
+
+
+async def found(notes: Desk, query: str) -> tuple[list[str], str]:
+    body: dict[str, Any] = (await notes.http.get("/v1/search", params={"q": query})).json()
+    return [hit["title"] for hit in body["hits"]], body["by"]
+
+
+class TestMeaning:
+    async def test_a_note_is_found_without_sharing_a_word(self, desk: Desk) -> None:
+        """The place that is meant is shown, deep in a long note as well."""
+        await add(desk, "Lunch", "Soup at noon.")
+        await add(desk, "Rack", "Nothing here. " * 64 + "\n\nThe fan of gpu-2 is loud.")
+        body = (await desk.http.get("/v1/search", params={"q": "too hot"})).json()
+
+        assert (body["hits"][0]["title"], body["by"]) == ("Rack", "meaning")
+        assert "fan of gpu-2" in body["hits"][0]["snippet"]
+
+    async def test_a_saved_note_is_found_by_what_it_means_now(self, desk: Desk) -> None:
+        note = await add(desk, "Note", "The fan is loud.")
+        await add(desk, "Heat", "All about cooling.")
+        await desk.http.put(f"/v1/notes/{note}", json={"title": "Note", "text": "Soup."}, headers={"If-Match": "*"})
+        await settled(desk, note)
+
+        assert [(await found(desk, q))[0][0] for q in ("meal", "hot")] == ["Note", "Heat"]
+
+    async def test_related_notes_and_answers_go_by_meaning_as_well(self, desk: Desk) -> None:
+        fan = await add(desk, "Fans", "A fan is loud.")
+        hot = await add(desk, "Summer", "It is too hot.")
+        await add(desk, "Lunch", "Soup.")
+        told = (await desk.http.get(f"/v1/notes/{hot}/related")).json()
+        desk.llm.answers = [answer("A fan is loud [1].")]
+        cited = (await desk.http.post("/v1/ask", json={"question": "cooling?", "k": 1})).json()["citations"]
+
+        assert (told["near"][0]["id"], told["by"]) == (fan, "meaning")
+        assert [c["note_id"] for c in cited] == [fan]
+
+    async def test_a_deleted_and_an_archived_note_are_found_no_more(self, desk: Desk) -> None:
+        gone, away = await add(desk, "Gone", "A fan."), await add(desk, "Away", "A fan.")
+        await desk.http.delete(f"/v1/notes/{gone}")
+        await desk.http.put(f"/v1/notes/{away}/archived", json={"archived": True})
+
+        assert (await found(desk, "hot"))[0] == []
+
+    async def test_it_is_said_what_search_goes_by(self, desk: Desk, notes: Desk) -> None:
+        uses = [(await d.http.get("/readyz")).json()["uses"]["search"] for d in (desk, notes)]
+
+        assert uses == ["words and meaning", "words; set EMBED_MODEL for meaning"]
+
+
+class TestWithoutVectors:
+    async def test_where_nobody_embeds_a_search_goes_by_words(self, desk: Desk, themes: Themes) -> None:
+        """A save is kept all the same, and its job waits with the reason."""
+        themes.error = DeadError("gone")
+        note = (await desk.http.post("/v1/notes", json={"title": "Rack", "text": "The fan."})).json()
+        while not (await desk.http.get(f"/v1/jobs/{note['jobs'][0]['id']}")).json()["error_code"]:
+            await asyncio.sleep(0.01)
+
+        assert (await found(desk, "fan"), await found(desk, "hot")) == ((["Rack"], "words"), ([], "words"))
+
+    async def test_vectors_of_another_space_are_refused_until_all_are_made_anew(
+        self, desk: Desk, themes: Themes
+    ) -> None:
+        """The refusal names the way; the note stays as it was."""
+        note = await add(desk, "Rack", "The fan.")
+        themes.space = EmbeddingSpace(model="other", revision="1", dimension=len(THEMES) + 3, normalised=True)
+        refused = await desk.http.get("/v1/search", params={"q": "hot"})
+        await desk.http.post("/v1/rerun", json={"where": "vectors"})
+        await settled(desk, note)
+
+        assert refused.status_code == 503
+        assert await found(desk, "hot") == (["Rack"], "meaning")
