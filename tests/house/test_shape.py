@@ -41,6 +41,8 @@ VALUES = {
         "sorted",
     ),
     *("resolve", "with_name", "with_suffix", "joinpath", "split", "format", "compile", "getLogger", "timedelta"),
+    "lower",
+    *("statements", "select", "scalar_subquery", "where", "label", "correlate", "count"),  # SQL, not yet run by anybody
 }
 """Calls that only make a value. A capitalised name is a type; the ones that are alive are named below."""
 
