@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 
 from services.notes.api import UseCases
 from services.notes.schemas_tags import JobInfo, JobPage, Rerun, RerunAnswer
 from services.store.jobs import Job, State
+from services.web.auth import holds_token
 from services.web.paging import After, Limit, position, sliced
-from services.web.problems import missing
+from services.web.problems import Problem, missing
+from services.web.room import room
 
 
 def router() -> APIRouter:
@@ -37,8 +39,17 @@ async def get_job(job_id: str, notes: UseCases) -> JobInfo:
     return _info(job)
 
 
-async def rerun(body: Rerun, notes: UseCases) -> RerunAnswer:
-    """What is there stays until the new one is; a person's own tags are never touched."""
+async def rerun(body: Rerun, notes: UseCases, request: Request) -> RerunAnswer:
+    """What is there stays until the new one is; a person's own tags are never touched.
+
+    `vectors` are those of every workspace, because a store has one space: that needs the admin token.
+    """
+    if body.where == "vectors":
+        if not holds_token(request, room(request).admin_token):
+            raise Problem(
+                403, "admin-token-missing", "vectors of the whole store need the ADMIN_TOKEN, as for /api/admin"
+            )
+        return RerunAnswer(jobs=await notes.notebook.vectors_anew())
     return RerunAnswer(jobs=await notes.notebook.rerun(body.where))
 
 

@@ -56,17 +56,22 @@ def wanted(c: Connection, workspace: str, where: str) -> list[tuple[str, Kind]]:
     match where.partition("!="):
         case ("stale", "", ""):
             return _made(c, workspace, SUMMARY.c.of_version != NOTE.c.version, NOTE_TAG.c.of_version != NOTE.c.version)
-        case ("vectors", "", ""):
-            VECTORS.clear(c)
-            c.execute(delete(PASSAGE))
-            ids = c.execute(select(NOTE.c.id).where(NOTE.c.workspace == workspace)).scalars()
-            return [(note_id, Kind.VECTORS) for note_id in ids]
         case ("failed", "", ""):
             return _failed(c, workspace)
         case ("model", "!=", model):
             return _made(c, workspace, SUMMARY.c.model != model, NOTE_TAG.c.model != model)
         case _:
             raise ValueError(f"where={where!r} is not one that `Rerun` takes")
+
+
+def vectors_anew(c: Connection, *, at: str) -> int:
+    """Forget every vector, whose space the store has as a whole, and ask for those of all notes of all workspaces."""
+    VECTORS.clear(c)
+    c.execute(delete(PASSAGE))
+    notes = c.execute(select(NOTE.c.workspace, NOTE.c.id)).all()
+    for note in notes:
+        enqueue(c, note.workspace, note.id, [Kind.VECTORS], at=at)
+    return len(notes)
 
 
 def _failed(c: Connection, workspace: str) -> list[tuple[str, Kind]]:

@@ -188,6 +188,9 @@ class StoredNotebook:
     async def job(self, job_id: str) -> Job | None:
         return await self._database.read(lambda c: JOBS.get(c, self._workspace, job_id))
 
+    async def vectors_anew(self) -> int:
+        return await self._written(lambda c: job_rows.vectors_anew(c, at=self._now()))
+
     async def rerun(self, where: str) -> int:
         def enqueue(c: Connection) -> int:
             found = dict.fromkeys(job_rows.wanted(c, self._workspace, where))

@@ -257,5 +257,8 @@ class Notebook(Protocol):
     async def rerun(self, where: str) -> int:
         """Jobs for what is `stale`, `failed`, or not of the model X in `model!=X`; how many there are."""
 
+    async def vectors_anew(self) -> int:
+        """Jobs for new vectors of all notes of all workspaces, which share one space; how many there are."""
+
     async def take(self, kept: Sequence[Kept]) -> list[Imported]:
         """Bring notes in, all or none. One that is here already, by id or path, is saved over where it differs."""

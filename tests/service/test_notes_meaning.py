@@ -13,7 +13,7 @@ from services.llm.spaces import Embeddings, EmbeddingSpace, EmbedRequest
 from services.llm.types import Provenance
 from services.notes import app as notes_app
 from services.settings import Settings
-from tests.service.scripted import Desk, ScriptedClient, answer, served
+from tests.service.scripted import BEARER, Desk, ScriptedClient, answer, served
 
 THEMES = (("fan", "cooling", "heat", "hot"), ("soup", "lunch", "meal"), ("tape", "backup", "restore"))
 SPACE = EmbeddingSpace(model="themes", revision="1", dimension=len(THEMES) + 1, normalised=True)
@@ -128,8 +128,9 @@ class TestWithoutVectors:
         note = await add(desk, "Rack", "The fan.")
         themes.space = EmbeddingSpace(model="other", revision="1", dimension=len(THEMES) + 3, normalised=True)
         refused = await desk.http.get("/v1/search", params={"q": "hot"})
-        await desk.http.post("/v1/rerun", json={"where": "vectors"})
+        not_anyones = await desk.http.post("/v1/rerun", json={"where": "vectors"})
+        await desk.http.post("/v1/rerun", json={"where": "vectors"}, headers=BEARER)
         await settled(desk, note)
 
-        assert refused.status_code == 503
+        assert (refused.status_code, not_anyones.status_code) == (503, 403)
         assert await found(desk, "hot") == (["Rack"], "meaning")
