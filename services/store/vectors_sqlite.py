@@ -19,7 +19,7 @@ EXACT_ROWS = 4000
 """Up to so many vectors of a workspace are compared one by one, which is exact and takes a few milliseconds."""
 
 CANDIDATES, CANDIDATES_PER_ROW = 400, 20
-"""How many the signs name, at least and for each row that is wanted; docs/STORES.md measures them."""
+"""How many the signs name, at least and for each row that is wanted; fewer find worse and cost less."""
 
 MOST_CANDIDATES = 4096
 """sqlite-vec names no more at a time."""
