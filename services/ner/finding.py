@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, and_, exists, func, or_, select
+from sqlalchemy import ColumnElement, Connection, Row, Select, and_, exists, func, or_, select, union
 
 from services.ner.graph import End, EndPattern, Entity, Evidence, Pattern, Place, Relation, StoredDocument
 from services.ner.grounding import Mention
@@ -83,7 +83,8 @@ def entity(c: Connection, workspace: str, number: int) -> tuple[Entity, list[Ent
 
 def relations(c: Connection, workspace: str, pattern: Pattern, limit: int, after: int | None) -> list[Relation]:
     """The facts that fit, the oldest first; `after` is the id of the last one seen. None joins an entity to itself."""
-    subject, object, query = facts(workspace)
+    subject, object, query = facts()
+    query = query.where(_near(workspace, pattern.entity))
     query = _fitting(query.group_by(subject.c.id, RELATION.c.predicate, object.c.id), subject, object, pattern)
     number, count = func.min(RELATION.c.id), func.count()
     query = query.having(count >= pattern.least_evidence)
@@ -94,7 +95,7 @@ def relations(c: Connection, workspace: str, pattern: Pattern, limit: int, after
 
 def provenance(c: Connection, workspace: str, number: int) -> tuple[Relation, list[Evidence]] | None:
     """The fact that `number` is of now, and every place that states it, whatever its names there."""
-    subject, object, query = facts(workspace)
+    subject, object, query = facts()
     own, s, o = RELATION.alias("own"), ENTITY.alias("own_subject"), ENTITY.alias("own_object")
     ends = (
         select(s.c.root.label("subject"), own.c.predicate, o.c.root.label("object"))
@@ -112,8 +113,12 @@ def provenance(c: Connection, workspace: str, number: int) -> tuple[Relation, li
     return relation(row), [_evidence(r) for r in c.execute(_places(found.subject, found.predicate, found.object))]
 
 
-def facts(workspace: str) -> tuple[Any, Any, Select[Any]]:
-    """Relations by the entities that stand for their ends now, still to be grouped, with those two."""
+def facts() -> tuple[Any, Any, Select[Any]]:
+    """Relations by the entities that stand for their ends now, still to be grouped, with those two.
+
+    Of every workspace: who gives no ends of their own has to say which. To say it where ends are given would make
+    SQLite walk the whole workspace instead (measured at 80,000 relations: 33 ms of CPU for 20 ends).
+    """
     s, o = ENTITY.alias("s"), ENTITY.alias("o")
     subject, object = ENTITY.alias("subject_root"), ENTITY.alias("object_root")
     query = (
@@ -129,7 +134,7 @@ def facts(workspace: str) -> tuple[Any, Any, Select[Any]]:
         .join(subject, subject.c.id == s.c.root)
         .join(object, object.c.id == o.c.root)
         .join(EVIDENCE, EVIDENCE.c.relation == RELATION.c.id)
-        .where(RELATION.c.workspace == workspace, subject.c.id != object.c.id)
+        .where(subject.c.id != object.c.id)
     )
     return subject, object, query
 
@@ -152,9 +157,6 @@ def _fitting(query: Select[Any], subject: Any, object: Any, pattern: Pattern) ->
     query = _end(_end(query, subject, pattern.subject), object, pattern.object)
     if pattern.predicates:
         query = query.where(RELATION.c.predicate.in_(pattern.predicates))
-    if pattern.entity is not None:
-        own = select(ENTITY.c.root).where(ENTITY.c.id == pattern.entity).scalar_subquery()
-        query = query.where(or_(subject.c.id == own, object.c.id == own))
     if pattern.provider is not None or pattern.document_id is not None:
         query = query.join(READING, READING.c.id == EVIDENCE.c.reading)
     if pattern.provider is not None:
@@ -163,6 +165,16 @@ def _fitting(query: Select[Any], subject: Any, object: Any, pattern: Pattern) ->
         query = query.join(DOCUMENT, DOCUMENT.c.number == READING.c.document)
         query = query.where(DOCUMENT.c.id == pattern.document_id)
     return query
+
+
+def _near(workspace: str, entity: int | None) -> ColumnElement[bool]:
+    """Relations of the workspace; of one entity only, if one is given, found by its names and not one by one."""
+    if entity is None:
+        return RELATION.c.workspace == workspace
+    own = select(ENTITY.c.root).where(ENTITY.c.workspace == workspace, ENTITY.c.id == entity).scalar_subquery()
+    names = select(ENTITY.c.id).where(ENTITY.c.root == own)
+    either = (select(RELATION.c.id).where(end.in_(names)) for end in (RELATION.c.subject, RELATION.c.object))
+    return RELATION.c.id.in_(union(*either))
 
 
 def _end(query: Select[Any], end: Any, pattern: EndPattern) -> Select[Any]:

@@ -28,7 +28,7 @@ def neighbours(c: Connection, workspace: str, entity: int, depth: int, limit: in
     )
     nodes = [Node(id=r.id, name=r.name, type=r.type, depth=r.depth) for r in c.execute(query)]
     shown = nodes[:limit]
-    return Part(nodes=shown, relations=between(c, workspace, [n.id for n in shown]), is_cut=len(nodes) > limit)
+    return Part(nodes=shown, relations=between(c, [n.id for n in shown]), is_cut=len(nodes) > limit)
 
 
 def paths(c: Connection, workspace: str, one: int, other: int, longest: int, limit: int) -> list[list[Relation]] | None:
@@ -36,18 +36,51 @@ def paths(c: Connection, workspace: str, one: int, other: int, longest: int, lim
     start, goal = root_of(c, workspace, one), root_of(c, workspace, other)
     if start is None or goal is None:
         return None
-    ahead, back = _depths(c, start, longest), _depths(c, goal, longest)
-    length = ahead.get(goal)
-    if not length:
+    ahead, back = _depths(c, start, (longest + 1) // 2), _depths(c, goal, longest // 2)
+    length = min((ahead[n] + back[n] for n in ahead.keys() & back.keys()), default=0)
+    if length == 0:
         return []
-    on_the_way = [n for n, depth in ahead.items() if depth + back.get(n, longest + 1) == length]
-    found = between(c, workspace, on_the_way)
-    return [way for way, _ in zip(_ways(start, goal, found, ahead), range(limit), strict=False)]
+    half = min(length, (longest + 1) // 2)
+    middle = sorted(n for n in ahead.keys() & back.keys() if (ahead[n], back[n]) == (half, length - half))[:limit]
+    depth = _towards(c, middle, ahead, limit)
+    depth |= {n: length - far for n, far in _towards(c, middle, back, limit).items()}
+    found = between(c, sorted(depth))
+    return [way for way, _ in zip(_ways(start, goal, found, depth), range(limit), strict=False)]
 
 
-def between(c: Connection, workspace: str, entities: Sequence[int]) -> list[Relation]:
+def _towards(c: Connection, middle: Sequence[int], depths: Mapping[int, int], most: int) -> dict[int, int]:
+    """From where two searches meet back to where one began: entities that are on a shortest way, with their depth.
+
+    `most` of each depth are enough for as many ways, for each of them is on one.
+    """
+    found: dict[int, int] = {}
+    level = list(middle)
+    while level:
+        found |= {n: depths[n] for n in level}
+        nearer = depths[level[0]] - 1
+        level = sorted(n for n in _beside(c, level) if depths.get(n) == nearer)[:most]
+    return found
+
+
+def _beside(c: Connection, entities: Sequence[int]) -> set[int]:
+    """The entities that one relation joins with one of `entities`."""
+    reached = set()
+    for here, there in ((RELATION.c.subject, RELATION.c.object), (RELATION.c.object, RELATION.c.subject)):
+        name, end = ENTITY.alias("name"), ENTITY.alias("end_name")
+        query = (
+            select(end.c.root)
+            .select_from(name)
+            .join(RELATION, here == name.c.id)
+            .join(end, end.c.id == there)
+            .where(name.c.root.in_(entities))
+        )
+        reached |= set(c.scalars(query))
+    return reached
+
+
+def between(c: Connection, entities: Sequence[int]) -> list[Relation]:
     """All facts that join two of `entities`."""
-    subject, object, query = facts(workspace)
+    subject, object, query = facts()
     query = query.where(subject.c.id.in_(entities), object.c.id.in_(entities))
     grouped = query.group_by(subject.c.id, RELATION.c.predicate, object.c.id).order_by(func.min(RELATION.c.id))
     return [relation(row) for row in c.execute(grouped)]
@@ -69,7 +102,7 @@ def whole(c: Connection, workspace: str, type: str | None, limit: int) -> Part:
         query = query.where(ENTITY.c.type == type)
     rows = c.execute(query.order_by(degree.c.degree.desc(), ENTITY.c.id).limit(limit + 1)).all()
     nodes = [Node(id=r.id, name=r.name, type=r.type, depth=0) for r in rows[:limit]]
-    return Part(nodes=nodes, relations=between(c, workspace, [n.id for n in nodes]), is_cut=len(rows) > limit)
+    return Part(nodes=nodes, relations=between(c, [n.id for n in nodes]), is_cut=len(rows) > limit)
 
 
 def _depths(c: Connection, start: int, longest: int) -> dict[int, int]:
@@ -95,7 +128,7 @@ def _reached(start: int, depth: int) -> CTE:
 
 
 def _ways(start: int, goal: int, relations: Sequence[Relation], depth: Mapping[int, int]) -> Iterator[list[Relation]]:
-    """Each way that goes one deeper with every relation. There are no dead ends: only what is on the way is given."""
+    """Each way that goes one deeper with every relation, among entities that are on one."""
     if start == goal:
         yield []
         return
