@@ -42,10 +42,11 @@ def answered(source: Source, limits: Limits) -> dict[str, Any]:
     try:
         return {"parsed": dataclasses.asdict(parse(source, limits))}
     except Refusal as exc:
-        return {"refused": {"code": exc.code, "detail": exc.detail}}
+        refusal = exc
     except MemoryError:
         detail = f"{source.name!r} wants more memory than a document may have; split it or save it anew"
-        return {"refused": {"code": "parse-too-large", "detail": detail}}
+        refusal = Refusal("parse-too-large", detail)
+    return {"refused": {"code": refusal.code, "detail": refusal.detail}}
 
 
 if __name__ == "__main__":
