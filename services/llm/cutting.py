@@ -6,6 +6,7 @@ only a text that fits gives the same vector everywhere.
 
 from __future__ import annotations
 
+import re
 import threading
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,9 @@ from typing import Any
 from services.llm.errors import ConfigError
 
 TOKENIZER = "tokenizer.json"
+LONG_WORD = re.compile(r"(\w{64})(?=\w)")
+"""Where a very long word is parted. The model's own tokenizer knows no word of more than 100 characters and gives all
+of them one vector; Ollama cuts them into pieces: on one such text the two were at a cosine of 0.12."""
 
 
 class Cutter:
@@ -25,8 +29,11 @@ class Cutter:
         self._tokenizer: Any = None
 
     def cut(self, text: str) -> str:
-        """`text`, or its beginning up to the end of the last word that fits whole. Raises `ConfigError`."""
-        tokenizer = self.tokenizer()
+        """`text`, or its beginning up to the end of the last word that fits whole; very long words parted by spaces.
+
+        Raises `ConfigError`.
+        """
+        text, tokenizer = LONG_WORD.sub(r"\1 ", text), self.tokenizer()
         room = self._tokens - tokenizer.num_special_tokens_to_add(is_pair=False)
         encoded = tokenizer.encode(text, add_special_tokens=False)
         if len(encoded.ids) <= room:

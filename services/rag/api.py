@@ -21,6 +21,7 @@ from services.rag.schemas import (
     Hits,
     Search,
 )
+from services.rag.search import Wish
 from services.rag.service import AskEvent, Cited, Question, Rag, Reply, Retrieved
 from services.rag.store import DocumentInfo
 from services.web.asking import Asking, Wishes
@@ -86,10 +87,11 @@ async def delete_document(document_id: str, rag: UseCases) -> None:
 
 
 async def search(body: Search, rag: UseCases) -> Hits:
-    """Works when every engine is down."""
+    """Works when every engine is down: then by words alone, and the answer says so."""
     await known_collection(rag, body.collection)
-    found = await rag.documents.search(body.query, body.k, body.collection)
-    return Hits(hits=[HitInfo.model_validate(h) for h in found])
+    found = await rag.find(Wish(query=body.query, k=body.k, collection=body.collection, mode=body.mode))
+    hits = [HitInfo.model_validate(h) for h in found.hits]
+    return Hits(hits=hits, mode=found.mode, reason=found.reason)
 
 
 async def ask(body: Ask, rag: UseCases, wishes: Asking, request: Request, response: Response) -> Any:

@@ -19,6 +19,7 @@ from services.rag.fetching import Reach
 from services.rag.ingest import AT_ONCE, Ingest
 from services.rag.parsed import Limits
 from services.rag.receiving import FORM_BYTES
+from services.rag.search import NOTHING_EMBEDS
 from services.rag.service import Rag
 from services.rag.store_documents import StoredDocuments
 from services.rag.store_tables import JOBS, REPLIES
@@ -28,6 +29,7 @@ from services.web import logs
 from services.web.factory import application
 from services.web.idempotency import Memory
 from services.web.key_file import KeyFile
+from services.web.meaning import Meaning, meaning_for
 from services.web.recording import recorder_for
 from services.web.room import Client, Room
 
@@ -47,9 +49,10 @@ def build(settings: Settings, *, client: Client | None = None, store: StoredDocu
     """The app of `settings`; tests bring their own client and store. Raises `ConfigError` for a tokenizer not there."""
     registry = CollectorRegistry()
     client = client or client_for(settings, SERVICE, registry)
-    stored = store or StoredDocuments(settings.stores.url(SERVICE))
+    meaning = meaning_for(settings, SERVICE, client)
+    stored = store or StoredDocuments(settings.stores.url(SERVICE), search=_search(meaning))
     entry = model(settings.aliases[SERVICE], settings.models_file)
-    ingest = _ingest(settings, stored)
+    ingest = _ingest(settings, stored, meaning)
     worker = Worker(stored.database, JOBS, ingest.handlers(), concurrency=AT_ONCE)
     ingest.wake = worker.wake
     context = _window(client, entry)
@@ -57,7 +60,13 @@ def build(settings: Settings, *, client: Client | None = None, store: StoredDocu
     def of(workspace: str) -> Rag:
         documents = stored.of(workspace)
         return Rag(
-            service=SERVICE, alias=entry.alias, context=context, documents=documents, client=client, ingest=ingest
+            service=SERVICE,
+            alias=entry.alias,
+            context=context,
+            documents=documents,
+            client=client,
+            ingest=ingest,
+            meaning=meaning,
         )
 
     room = Room(
@@ -79,10 +88,15 @@ def build(settings: Settings, *, client: Client | None = None, store: StoredDocu
     return application(room, title="Cutover RAG", routers=routers, larger_bodies=larger)
 
 
-def _ingest(settings: Settings, stored: StoredDocuments) -> Ingest:
+def _search(meaning: Meaning | None) -> str:
+    """How passages are found, for `/readyz`."""
+    return f"words only: {NOTHING_EMBEDS}" if meaning is None else f"meaning and words: {meaning.space.name}"
+
+
+def _ingest(settings: Settings, stored: StoredDocuments, meaning: Meaning | None) -> Ingest:
     uploads = settings.uploads
     reach = Reach(may_reach_private=uploads.may_reach_private, max_bytes=uploads.max_bytes)
-    return Ingest(of=stored.of, cutter=Cutter(_tokenizer(settings)), limits=Limits(), reach=reach)
+    return Ingest(of=stored.of, cutter=Cutter(_tokenizer(settings)), limits=Limits(), reach=reach, meaning=meaning)
 
 
 def _tokenizer(settings: Settings) -> Any | None:

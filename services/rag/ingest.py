@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from services.llm.errors import LLMError
 from services.rag.chunking import Cutter
 from services.rag.fetching import Reach, Resolve, fetch, resolved
 from services.rag.parsed import Limits, Refusal, Source
@@ -16,7 +17,9 @@ from services.rag.parsing_apart import parse_apart
 from services.rag.parsing_kinds import Kind
 from services.rag.store import NO_COLLECTION, Document, DocumentInfo, Documents, NewDocument, content_hash
 from services.store.jobs import Job, JobError
+from services.store.vectors import ForeignSpace
 from services.store.worker import Handler
+from services.web.meaning import Meaning
 
 INGEST, FETCH, REINDEX = "ingest", "fetch", "reindex"
 AT_ONCE = 2
@@ -42,12 +45,14 @@ class Ingest:
         limits: Limits,
         reach: Reach,
         resolve: Resolve = resolved,
+        meaning: Meaning | None = None,
     ) -> None:
         self._of = of
         self._cutter = cutter
         self._limits = limits
         self._reach = reach
         self._resolve = resolve
+        self._meaning = meaning
         self.wake: Callable[[], None] = lambda: None
 
     def handlers(self) -> Mapping[str, Handler]:
@@ -55,12 +60,15 @@ class Ingest:
         return {INGEST: self._ingest, FETCH: self._fetch, REINDEX: self._reindex}
 
     async def add(self, documents: Documents, text: str, wanted: Wanted) -> tuple[Document, bool]:
-        """The document of a plain text, at once, and whether it is new."""
+        """The document of a plain text, at once, and whether it is new; its vectors follow by a job."""
         spans = await asyncio.to_thread(self._cutter.passages, text)
         new = NewDocument(
             title=wanted.title, text=text, spans=spans, collection=wanted.collection, media_type=Kind.TEXT
         )
-        return await documents.put(new)
+        document, is_new = await documents.put(new)
+        if is_new and self._meaning is not None:
+            await self.again(documents, document.id)
+        return document, is_new
 
     async def take(self, documents: Documents, source: Source, wanted: Wanted) -> Job | DocumentInfo:
         """The job that reads `source`, which is kept by then; the document where its content is there already."""
@@ -119,7 +127,12 @@ class Ingest:
             content_hash=content_hash(source.data),
             pages=parsed.pages,
         )
-        await self._of(job.workspace).put(new, job=job)
+        documents = self._of(job.workspace)
+        try:
+            await documents.put(await self._with_vectors(new), job=job)
+        except (LLMError, ForeignSpace):  # found by words until the job that embeds it has had its turn
+            document, _ = await documents.put(new, job=job)
+            await self.again(documents, document.id)
 
     async def _reindex(self, job: Job) -> None:
         documents = self._of(job.workspace)
@@ -132,7 +145,20 @@ class Ingest:
             spans=await asyncio.to_thread(self._cutter.passages, document.text),
             pages=document.pages,
         )
-        await documents.reindex(document.id, new, job=job)
+        try:
+            new = await self._with_vectors(new)
+            await documents.reindex(document.id, new, job=job)
+        except ForeignSpace as exc:
+            raise JobError("foreign-space", str(exc), permanent=True) from exc
+        except LLMError as exc:
+            raise JobError("not-embedded", f"found by words only: {exc}", permanent=False) from exc
+
+    async def _with_vectors(self, new: NewDocument) -> NewDocument:
+        """With a vector for each passage, where an embedding model is configured. Raises `LLMError`."""
+        if self._meaning is None:
+            return new
+        vectors = await self._meaning.of_texts([new.text[span.start : span.end] for span in new.spans])
+        return replace(new, vectors=vectors, space=self._meaning.space)
 
 
 def _told(refusal: Refusal) -> JobError:

@@ -6,6 +6,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
+from services.rag.search import Mode
 from services.web.fields import Body, Line, MaxTokens, Query, Text
 from services.web.provenance import LLMInfo
 
@@ -62,6 +63,9 @@ class Search(Body):
     query: Query
     k: K = 3
     collection: OneCollection = None
+    mode: Annotated[
+        Mode, Field(strict=False, description="hybrid: by meaning and words; without an embedder by words only.")
+    ] = Mode.HYBRID
 
 
 class HitInfo(BaseModel):
@@ -80,9 +84,11 @@ class HitInfo(BaseModel):
 
 
 class Hits(BaseModel):
-    """Found passages, best first."""
+    """Found passages, best first. `mode` is how they were found, `reason` why not as it was asked, else empty."""
 
     hits: list[HitInfo]
+    mode: Mode
+    reason: str
 
 
 class Ask(Body):

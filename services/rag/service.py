@@ -12,8 +12,10 @@ from services.rag import prompts
 from services.rag.citing import Citation, citations, is_supported, says_nothing
 from services.rag.ingest import Ingest, Wanted
 from services.rag.parsed import page_of
+from services.rag.search import Found, Wish, found
 from services.rag.store import Document, Documents, Hit
 from services.web.asking import Wishes
+from services.web.meaning import Meaning
 from services.web.room import Client
 
 NOTHING_FOUND = "The documents say nothing about this."
@@ -73,7 +75,15 @@ class Rag:
     """The use cases. `context` is the smallest window of the chain, in tokens."""
 
     def __init__(
-        self, *, service: str, alias: str, context: int, documents: Documents, client: Client, ingest: Ingest
+        self,
+        *,
+        service: str,
+        alias: str,
+        context: int,
+        documents: Documents,
+        client: Client,
+        ingest: Ingest,
+        meaning: Meaning | None = None,
     ) -> None:
         self._service = service
         self._alias = alias
@@ -81,10 +91,15 @@ class Rag:
         self._client = client
         self.documents = documents
         self.ingest = ingest
+        self._meaning = meaning
 
     async def add(self, title: str, text: str, collection: str) -> tuple[Document, bool]:
         """The stored document, and whether it is new."""
         return await self.ingest.add(self.documents, text, Wanted(title=title, collection=collection))
+
+    async def find(self, wish: Wish) -> Found:
+        """The passages, by meaning as well where an embedding model is set and answers; no other model is asked."""
+        return await found(self.documents, self._meaning, wish)
 
     async def ask(self, question: Question, wishes: Wishes) -> Reply:
         """The whole answer. Raises `LLMError`."""
@@ -137,7 +152,7 @@ class Rag:
         return replace(citation, verified=found == citation.quote, page=page)
 
     async def _retrieve(self, question: Question) -> list[Hit]:
-        found = await self.documents.search(question.text, question.k, question.collection)
+        found = (await self.find(Wish(query=question.text, k=question.k, collection=question.collection))).hits
         fits = prompts.fitting(question.text, found, room_tokens=self._context - question.max_tokens)
         if found and not fits:
             raise ContextTooLong(f"question, one passage and {question.max_tokens} new tokens exceed {self._context}")

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 LEXICAL_WEIGHT = 0.35
-"""The share of the words' score: what fits the fitting half of the questions of `cutover eval rag` best. Error codes and
-identifiers want more of it, whole sentences less."""
+"""The share of the words' score: what fits the fitting half of the questions of `cutover eval rag` best. Error codes
+and identifiers want more of it, whole sentences less."""
 
 CANDIDATES = 100
 """How many of each list are blended: what is deeper in one has to be in the other to be found."""

@@ -54,7 +54,7 @@ class TestDocuments:
 
         assert (await rag.http.delete(f"/v1/documents/{identifier}")).status_code == 204
         assert (await rag.http.get(f"/v1/documents/{identifier}")).status_code == 404
-        assert (await rag.http.post("/v1/search", json={"query": "backup"})).json() == {"hits": []}
+        assert (await rag.http.post("/v1/search", json={"query": "backup"})).json()["hits"] == []
 
     @pytest.mark.parametrize("method", ["GET", "DELETE"])
     async def test_an_unknown_id_is_404(self, rag: Desk, method: str) -> None:
@@ -109,7 +109,7 @@ class TestSearch:
         await add(rag)
         response = await rag.http.post("/v1/search", json={"query": query})
 
-        assert (response.status_code, response.json()) == (200, {"hits": []})
+        assert (response.status_code, response.json()["hits"]) == (200, [])
 
     @pytest.mark.parametrize(
         "query",

@@ -91,6 +91,14 @@ async def test_a_long_text_is_cut_behind_the_last_word_that_fits(engines_dir: Pa
     assert found.vectors[0] == pytest.approx(tiny_bert.vector([2, 4, 5, 7, 3]), abs=1e-5)
 
 
+def test_a_very_long_word_is_parted_so_that_every_tokenizer_knows_its_pieces(engines_dir: Path) -> None:
+    """Words of 64 characters and fewer stay whole; what is left behind the last cut is kept."""
+    cutter = Cutter(engines_dir / "models/tiny/tiny-1/tokenizer.json", tokens=8)
+
+    assert cutter.cut("a" * 64) == "a" * 64
+    assert cutter.cut("fan " + "a" * 130) == f"fan {'a' * 64} {'a' * 64} aa"
+
+
 @given(st.lists(st.sampled_from(["the", "fan", "rotation", "Racks", "unheard", "of,", "b"]), max_size=12))
 def test_what_was_cut_fits_and_is_the_beginning(words: list[str]) -> None:
     """Cut again it stays the same, and there is room for no further word."""
