@@ -139,9 +139,14 @@ def spread_metric(rounds: Rounds, quantity: Quantity, *, margin: float, method: 
     quartiles, because the few that lie far out are the mean's to see.
     """
     found = series(rounds, quantity)
-    arms = [[(_scatter(r) * len(r), float(len(r))) for r in arm] for arm in found.arms]
+    scatters = [[_scatter(r) for r in arm] for arm in found.arms]
+    arms = [
+        [(s * len(r), float(len(r))) for s, r in zip(scatter, arm, strict=True)]
+        for scatter, arm in zip(scatters, found.arms, strict=True)
+    ]
     definition = f"interquartile range within a block of {quantity.definition}"
-    return _averages(found, quantity, "spread", definition, arms, margin, method, seed)
+    ratios = tuple(b / a for a, b in zip(*scatters, strict=True))
+    return _averages(found, quantity, "spread", definition, arms, margin, method, seed, ratios=ratios)
 
 
 def _scatter(block: Sequence[float]) -> float:
@@ -150,20 +155,26 @@ def _scatter(block: Sequence[float]) -> float:
 
 def _averages(
     found: Series, quantity: Quantity, stat: str, definition: str, arms: Sequence[Sequence[tuple[float, float]]],
-    margin: float, method: Method, seed: int,
+    margin: float, method: Method, seed: int, ratios: tuple[float, ...] = (),
 ) -> Metric:  # fmt: skip
-    estimate = _totals(found.numbers, arms, method=method, seed=seed)
+    estimate = _totals(found.numbers, arms, method=method, seed=seed, ratios=ratios)
     points = [sum(a for a, _ in arm) / sum(n for _, n in arm) if arm else None for arm in arms]
     return _timed(quantity, stat, definition, points, estimate, found.n, margin, method, 0)
 
 
 def _totals(
-    numbers: tuple[int, ...], arms: Sequence[Sequence[tuple[float, float]]], *, method: Method, seed: int
+    numbers: tuple[int, ...],
+    arms: Sequence[Sequence[tuple[float, float]]],
+    *,
+    method: Method,
+    seed: int,
+    ratios: tuple[float, ...] = (),
 ) -> Estimate | None:
     if not numbers:
         return None
     counts = stats.draw(len(numbers), resamples=method.resamples, seed=seed)
-    return Estimate(numbers=numbers, counts=counts, samples=stats.total_ratios(arms[0], arms[1], counts))
+    samples = stats.total_ratios(arms[0], arms[1], counts)
+    return Estimate(numbers=numbers, counts=counts, samples=samples, ratios=ratios)
 
 
 def _timed(
