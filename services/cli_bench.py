@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from services import cli_bench_agree, cli_memory, cli_sweep
+from services import cli_bench_agree, cli_bench_search, cli_memory, cli_sweep
 from services.cli_commands import Call, Result
 
 
@@ -13,10 +13,13 @@ def options(verb: argparse.ArgumentParser) -> None:
     cli_sweep.options(verb)
     cli_memory.options(verb)
     cli_bench_agree.options(verb)
+    cli_bench_search.options(verb)
 
 
 def missing(arguments: argparse.Namespace) -> str | None:
     """What the arguments lack, for a usage error."""
+    if arguments.search:
+        return cli_bench_search.missing(arguments)
     if arguments.service is None:
         return "bench needs a SERVICE"
     if arguments.memory:
@@ -24,12 +27,14 @@ def missing(arguments: argparse.Namespace) -> str | None:
     if arguments.agree:
         return cli_bench_agree.missing(arguments)
     if bool(arguments.sweep) == bool(arguments.raw):
-        return "bench needs --sweep, --memory, --agree, or --from RAW"
+        return "bench needs --sweep, --memory, --agree, --search, or --from RAW"
     return cli_sweep.missing(arguments)
 
 
 def bench(call: Call) -> Result:
     """The measurement that was asked for."""
+    if call.arguments.search:
+        return cli_bench_search.search(call)
     if call.arguments.memory:
         return cli_memory.memory(call)
     if call.arguments.agree:

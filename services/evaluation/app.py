@@ -36,6 +36,16 @@ Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Embedded:
+    """The passages and the asked questions with their vectors, by the model `alias`."""
+
+    alias: str
+    texts: list[str]
+    vectors: Any
+    asked: list[tuple[str, tuple[float, ...]]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
     """The figures and what they were computed from."""
 
@@ -64,6 +74,21 @@ async def evaluate(settings: Settings, on_progress: Progress) -> Outcome:
         wanted = await cache.vectors([question.text for question in asked])
     lists = await _lists(docs, held, list(zip(asked, wanted, strict=True)), space)
     return Outcome(study=study(lists), passages=len(docs.passages), versions=docs.versions, space=space.name)
+
+
+async def embedded(settings: Settings, on_progress: Progress) -> Embedded:
+    """What a measurement of the search is made of. Raises as `evaluate` does."""
+    logging.getLogger("cutover.llm").setLevel(logging.WARNING)
+    docs, here = corpus(settings.engines_dir / "corpus"), measured(settings)
+    space = model(here.embedding.alias, here.models_file).space
+    assert space is not None
+    asked, texts = questions(docs.passages), [passage.text for passage in docs.passages]
+    async with client_for(here, SERVICE, CollectorRegistry()) as client:
+        cache = _Cache(client, here, space, on_progress)
+        vectors = await cache.vectors(texts)
+        wanted = await cache.vectors([question.text for question in asked])
+    pairs = [(question.text, tuple(row.tolist())) for question, row in zip(asked, wanted, strict=True)]
+    return Embedded(alias=here.embedding.alias, texts=texts, vectors=vectors, asked=pairs)
 
 
 async def _lists(docs: Corpus, held: Any, asked: Sequence[tuple[Any, Any]], space: EmbeddingSpace) -> list[Lists]:

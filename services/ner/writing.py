@@ -6,14 +6,12 @@ import hashlib
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, delete, exists, insert, select, update
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import Connection, Table, delete, exists, insert, select, update
 
-from services.ner.grounding import Fact, Mention
+from services.ner.grounding import Fact, Mention, Name
 from services.ner.names import key, skeleton
 from services.ner.resemblance import nearest
 from services.ner.tables import CANDIDATE, DOCUMENT, ENTITY, EVIDENCE, MENTION, READING, REJECTION, RELATION
-from services.store.schema import is_sqlite
 from services.web.provenance import Producer
 
 
@@ -45,13 +43,14 @@ def put(
         number, created_at = _new_id(c, insert(DOCUMENT).values(row)), at
     reading = _new_id(c, insert(READING).values(document=number, **producer.model_dump()))
     entities = _entities(c, workspace, mentions)
-    for m in mentions:
-        entity = entities[key(m.text), m.type]
-        _insert_once(c, MENTION, reading=reading, start=m.start, end=m.end, entity=entity, text=m.text)
+    _insert_each_once(c, MENTION, ({**_place(m, reading), "entity": entities[_named(m)]} for m in mentions))
+    stated = []
     for fact in facts:
-        ends = [entities[key(end.text), end.type] for end in (fact.subject, fact.object)]
-        relation = _relation(c, workspace, ends[0], fact.predicate, ends[1])
-        _insert_once(c, EVIDENCE, relation=relation, reading=reading, start=fact.start, end=fact.end)
+        relation = _relation(
+            c, workspace, entities[_named(fact.subject)], fact.predicate, entities[_named(fact.object)]
+        )
+        stated.append({"relation": relation, "reading": reading, "start": fact.start, "end": fact.end})
+    _insert_each_once(c, EVIDENCE, stated)
     _sweep(c, *touched)
     return created_at, is_new
 
@@ -107,7 +106,7 @@ def _entities(c: Connection, workspace: str, mentions: Sequence[Mention]) -> dic
     found: dict[tuple[str, str], int] = {}
     others: dict[str, list[tuple[int, str, str]]] = {}
     for mention in mentions:
-        named = (key(mention.text), mention.type)
+        named = _named(mention)
         if named in found:
             continue
         query = select(ENTITY.c.id).where(
@@ -162,7 +161,17 @@ def _new_id(c: Connection, statement: Any) -> int:
     return int(made[0])
 
 
-def _insert_once(c: Connection, table: Any, **row: Any) -> None:
-    """A row that may be there already: two spellings of one name at one place, the same quote twice."""
-    dialect = sqlite if is_sqlite(c) else postgresql
-    c.execute(dialect.insert(table).values(row).on_conflict_do_nothing())
+def _named(name: Mention | Name) -> tuple[str, str]:
+    return key(name.text), name.type
+
+
+def _place(mention: Mention, reading: int) -> dict[str, Any]:
+    return {"reading": reading, "start": mention.start, "end": mention.end, "text": mention.text}
+
+
+def _insert_each_once(c: Connection, table: Table, rows: Iterable[dict[str, Any]]) -> None:
+    """All at once, because a short name may stand in a long text ten thousand times; a repeated row is one."""
+    keys = [column.name for column in table.primary_key]
+    distinct = {tuple(row[k] for k in keys): row for row in rows}
+    if distinct:
+        c.execute(insert(table), list(distinct.values()))

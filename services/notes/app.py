@@ -9,7 +9,8 @@ from prometheus_client import CollectorRegistry
 
 from services import admin
 from services.llm.build import client_for
-from services.llm.registry import model
+from services.llm.client import LLMClient
+from services.llm.registry import Model, model
 from services.notes import api, api_ask, api_folder, api_jobs, api_tags, background
 from services.notes.folder import MAX_ZIP_BYTES
 from services.notes.meaning import Embedder, Embedding
@@ -79,18 +80,26 @@ def _use_cases(
 ) -> background.NotesOf:
     """The use cases of each workspace."""
     entry = model(settings.aliases[SERVICE], settings.models_file)
+    context = _window(client, entry)
 
     def of(workspace: str) -> Notes:
         return Notes(
             service=SERVICE,
             alias=entry.alias,
-            context=entry.context,
+            context=context,
             notebook=notebooks.of(workspace),
             client=client,
             embedding=embedding,
         )
 
     return of
+
+
+def _window(client: Client, entry: Model) -> int:
+    """The smallest window of all who may be asked, in tokens: what fits there is never cut by a fallback."""
+    if not isinstance(client, LLMClient):
+        return entry.context
+    return min(link.provider.window(entry.alias) for link in client.links.values())
 
 
 def _routers() -> tuple[APIRouter, ...]:

@@ -128,6 +128,10 @@ class Ingest:
             pages=parsed.pages,
         )
         documents = self._of(job.workspace)
+        if new.collection and await documents.collection(new.collection) is None:
+            raise JobError(
+                "collection-gone", "its collection was deleted meanwhile; send it to another", permanent=True
+            )
         try:
             await documents.put(await self._with_vectors(new), job=job)
         except (LLMError, ForeignSpace):  # found by words until the job that embeds it has had its turn

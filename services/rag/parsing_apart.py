@@ -42,8 +42,10 @@ def _asked(source: Source, limits: Limits) -> bytes:
 
 
 def _told(said: bytes, returncode: int | None, source: Source) -> Parsed:
-    if returncode in (-signal.SIGXCPU, -signal.SIGKILL):
+    if returncode == -signal.SIGXCPU:
         raise _too_slow(source)
+    if returncode == -signal.SIGKILL:  # not by us, who raise then: the machine or the container had no memory left
+        raise Refusal("parse-too-large", f"reading {source.name!r} took all memory there was; split it or save it anew")
     if returncode != 0:
         detail = f"the reader died on {source.name!r} (exit {returncode}); save it anew, or send its text"
         raise Refusal("parse-died", detail)

@@ -9,9 +9,14 @@ import dataclasses
 import json
 import resource
 import sys
+from pathlib import Path
 from typing import Any
 
 from services.rag.parsed import Limits, Refusal, Source
+
+LAST_TO_STAY = Path("/proc/self/oom_score_adj")
+CPU_GRACE_S = 5
+"""At the soft limit a process is told (SIGXCPU), which ends it; at the hard one it is killed, as for memory."""
 
 
 def main() -> int:
@@ -28,9 +33,13 @@ def main() -> int:
 
 
 def confine(limits: Limits) -> None:
-    """No more memory and processor time than that, no file ever written, no core dump of somebody's document."""
+    """No more memory and processor time than that, no file ever written, no core dump of somebody's document.
+
+    Where memory runs out all the same, in a container for example, this process is the one to end, not the service.
+    """
+    LAST_TO_STAY.write_text("1000")
     resource.setrlimit(resource.RLIMIT_AS, (limits.memory_bytes, limits.memory_bytes))
-    resource.setrlimit(resource.RLIMIT_CPU, (limits.cpu_s, limits.cpu_s))
+    resource.setrlimit(resource.RLIMIT_CPU, (limits.cpu_s, limits.cpu_s + CPU_GRACE_S))
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 

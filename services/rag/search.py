@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from services.llm.errors import LLMError
 from services.rag.store import Documents, Hit
-from services.store.blend import CANDIDATES, blended
 from services.store.vectors import ForeignSpace
 from services.web.meaning import Meaning
 
@@ -50,28 +49,15 @@ async def found(documents: Documents, meaning: Meaning | None, wish: Wish) -> Fo
         return await _by_words(documents, wish, NOTHING_EMBEDS)
     try:
         vector = await meaning.of_query(wish.query)
-        near = await documents.nearest(meaning.space, vector, _depth(wish), wish.collection)
+        if wish.mode is Mode.DENSE:
+            hits = await documents.nearest(meaning.space, vector, wish.k, wish.collection)
+        else:
+            hits = await documents.both(wish.query, meaning.space, vector, wish.k, wish.collection)
     except (LLMError, ForeignSpace) as exc:
         return await _by_words(documents, wish, str(exc))
-    if wish.mode is Mode.DENSE:
-        return Found(hits=near[: wish.k], mode=Mode.DENSE)
-    worded = await documents.search(wish.query, _depth(wish), wish.collection)
-    return Found(hits=_blend(near, worded)[: wish.k], mode=Mode.HYBRID)
+    return Found(hits=hits, mode=wish.mode)
 
 
 async def _by_words(documents: Documents, wish: Wish, reason: str = "") -> Found:
     hits = await documents.search(wish.query, wish.k, wish.collection)
     return Found(hits=hits, mode=Mode.LEXICAL, reason=reason)
-
-
-def _depth(wish: Wish) -> int:
-    return max(wish.k, CANDIDATES) if wish.mode is Mode.HYBRID else wish.k
-
-
-def _blend(near: Sequence[Hit], worded: Sequence[Hit]) -> list[Hit]:
-    """Both lists as one, each passage once, with its blended score."""
-    hits = {(hit.document_id, hit.chunk): hit for hit in (*near, *worded)}
-    numbers = {place: n for n, place in enumerate(hits)}
-    places = list(hits)
-    ranked = blended(*([(numbers[hit.document_id, hit.chunk], hit.score) for hit in one] for one in (near, worded)))
-    return [replace(hits[places[n]], score=score) for n, score in ranked]

@@ -136,6 +136,11 @@ class Documents(Protocol):
     async def nearest(self, space: Space, vector: Sequence[float], k: int, collection: str | None = None) -> list[Hit]:
         """The `k` passages nearest in meaning, their cosines as scores. Raises `ForeignSpace`."""
 
+    async def both(
+        self, query: str, space: Space, vector: Sequence[float], k: int, collection: str | None = None
+    ) -> list[Hit]:
+        """The `k` best passages by words and meaning together, scored from 0 to 1. Raises `ForeignSpace`."""
+
     async def collections(self) -> list[Collection]:
         """Every collection, by name."""
 

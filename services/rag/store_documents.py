@@ -18,7 +18,7 @@ from services.rag.store import (
     Hit,
     NewDocument,
 )
-from services.rag.store_search import by_meaning, by_words
+from services.rag.store_search import by_both, by_meaning, by_words
 from services.rag.store_tables import JOBS, SCHEMA, VECTORS
 from services.store.clock import Clock, utc_now
 from services.store.database import Database
@@ -113,6 +113,11 @@ class WorkspaceDocuments:
 
     async def nearest(self, space: Space, vector: Sequence[float], k: int, collection: str | None = None) -> list[Hit]:
         return await self._database.read(lambda c: by_meaning(c, self.workspace, space, vector, k, collection))
+
+    async def both(
+        self, query: str, space: Space, vector: Sequence[float], k: int, collection: str | None = None
+    ) -> list[Hit]:
+        return await self._database.read(lambda c: by_both(c, self.workspace, query, space, vector, k, collection))
 
     async def collections(self) -> list[Collection]:
         return await self._database.read(lambda c: store_collections.every(c, self.workspace))

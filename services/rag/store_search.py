@@ -8,11 +8,25 @@ from sqlalchemy import Connection, select
 
 from services.rag.store import Hit
 from services.rag.store_tables import CHUNK, DOCUMENT, VECTORS, WORDS
+from services.store.blend import CANDIDATES, blended
 from services.store.vectors import Space
 
 
 def by_words(c: Connection, workspace: str, query: str, k: int, collection: str | None) -> list[Hit]:
     """The best passages for any of the words of `query`."""
+    return _hits(c, _worded(c, workspace, query, k, collection))
+
+
+def by_both(
+    c: Connection, workspace: str, query: str, space: Space, vector: Sequence[float], k: int, collection: str | None
+) -> list[Hit]:
+    """The best passages by words and meaning together; only those that are wanted are read."""
+    deep = max(k, CANDIDATES)
+    near = VECTORS.nearest(c, space, vector, deep, workspace=workspace, part=collection)
+    return _hits(c, blended(near, _worded(c, workspace, query, deep, collection))[:k])
+
+
+def _worded(c: Connection, workspace: str, query: str, k: int, collection: str | None) -> list[tuple[int, float]]:
     matches = WORDS.matches(c, query)
     if matches is None:
         return []
@@ -21,7 +35,7 @@ def by_words(c: Connection, workspace: str, query: str, k: int, collection: str 
     if collection is not None:
         found = found.where(CHUNK.c.collection == collection)
     best = found.order_by(matches.c.score.desc(), matches.c.key).limit(k)
-    return _hits(c, [(key, score) for key, score in c.execute(best).tuples()])
+    return [(int(key), float(score)) for key, score in c.execute(best).tuples()]
 
 
 def by_meaning(

@@ -17,6 +17,9 @@ from services.store.errors import StoreError
 BUSY_S = 10.0
 """How long a write waits for another process that writes to the same file, in seconds."""
 
+READER_CACHE_KIB = 32 * 1024
+"""What each reading connection may keep in memory, in KiB: the signs of 400,000 vectors, searched from there."""
+
 
 def url_of(path: Path) -> str:
     """The address of the store in the file `path`."""
@@ -106,6 +109,7 @@ def _prepare(raw: Any, *, writes: bool) -> None:
         raw.execute("PRAGMA secure_delete=ON")  # a deleted text is overwritten, not just unlinked
     else:
         raw.execute("PRAGMA query_only=ON")
+        raw.execute(f"PRAGMA cache_size=-{READER_CACHE_KIB}")
     path, _ = vector_extension()
     if path:
         _load(raw, path)

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from services.ner.graph import EndPattern, GraphError, Pattern
+from services.ner.grounding import Fact, Mention, Name
 from services.ner.shape import DEFAULT, FACTS, Predicate, Shape
 from services.ner.store import Graph, Graphs
 from tests.contract.reading import FIRM, PERSON, PLACE, facts, ids, made_by, read, state
@@ -62,6 +63,25 @@ class TestEvidence:
         assert set(await ids(graph)) == set(MARA)
         assert await graph.delete(first)
         assert (await facts(graph), await ids(graph), await graph.delete(first)) == ([], {}, False)
+
+    async def test_what_is_said_twice_is_kept_once(self, graph: Graph) -> None:
+        """The same place under two spellings of one key, the same quote for the same fact."""
+        text = "Tessel paid Mara Quill."
+        mentions = [Mention(text="Tessel", type=FIRM, start=0, end=6)] * 2
+        mentions.append(Mention(text="Mara Quill", type=PERSON, start=12, end=22))
+        ends = Name(text="Tessel", type=FIRM), Name(text="MARA QUILL", type=PERSON)
+        paid = Fact(subject=ends[0], predicate="paid", object=ends[1], quote=text, start=0, end=len(text))
+        await graph.put(text, mentions, [paid, paid], made_by())
+
+        assert {e.name: e.mentions for e in await graph.entities("", None, 10, None)} == {"Tessel": 1, "Mara Quill": 1}
+        assert await facts(graph) == [("Tessel", "paid", "Mara Quill", 1)]
+
+    async def test_a_name_on_every_line_of_a_long_text_is_kept(self, graph: Graph) -> None:
+        """Fifty thousand places, in one transaction like any other."""
+        text = "e\n" * 50_000
+        await read(graph, text, {"e": PERSON})
+
+        assert [e.mentions for e in await graph.entities("", None, 10, None)] == [50_000]
 
     async def test_reading_again_replaces_what_was_found(self, graph: Graph) -> None:
         """By whoever reads now: no fact of the older reading stays."""

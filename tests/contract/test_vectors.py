@@ -163,12 +163,12 @@ async def test_the_index_in_use_is_named(database: Database, kind: str) -> None:
     assert WIDE.name in named
 
 
-@pytest.mark.skipif(not sqlite.vector_extension()[0], reason="sqlite-vec does not load here")
 class TestSigns:
     @pytest.fixture(autouse=True)
     def few_are_many(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(vectors_sqlite, "EXACT_ROWS", 10)
         monkeypatch.setattr(vectors_sqlite, "CANDIDATES", 40)
+        monkeypatch.setattr(vectors_sqlite, "PAGE_ROWS", 16)
 
     async def test_candidates_by_sign_are_decided_by_their_vectors(self, tmp_path: Path) -> None:
         """A row's own vector finds it, whatever the filter."""
@@ -191,7 +191,7 @@ class TestSigns:
     async def test_a_process_without_the_extension_leaves_nothing_wrong(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """What it wrote and took away is seen by the next that has it: the signs are made anew."""
+        """What it wrote and took away is seen by the next that has it, and the other way round."""
         url = url_of(tmp_path / "x.db")
         async with Database(url, SCHEMA) as database:
             await database.write(lambda c: put(c, range(1, 50)))
@@ -209,7 +209,7 @@ class TestSigns:
 
         def bits(seed: int) -> bytes:
             signs = [int(x > 0) for x in unit(seed, 256)]
-            return bytes(sum(bit << n for n, bit in enumerate(signs[i : i + 8])) for i in range(0, 256, 8))
+            return bytes(sum(bit << 7 - n for n, bit in enumerate(signs[i : i + 8])) for i in range(0, 256, 8))
 
         def held(what: bytes) -> bool:
             return any(what in file.read_bytes() for file in tmp_path.iterdir())

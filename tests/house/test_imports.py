@@ -74,6 +74,8 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "services.monitor": ("services.monitor", "services.migration", "services.llm", "services.settings"),
     "services.evaluation": (
         "services.evaluation",
+        "services.rag",
+        "services.web",
         "services.store",
         "services.llm",
         "services.settings",

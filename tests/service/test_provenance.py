@@ -1,13 +1,10 @@
-"""The producer of stored rows: what it says, and that rows from before its newer fields are kept."""
+"""The producer of stored rows: who made them, and with which parameters."""
 
 from __future__ import annotations
 
 import dataclasses
-import sqlite3
-from pathlib import Path
 
 from services.llm.types import ChatRequest, Message, Role, Sampling
-from services.ner.store import MIGRATIONS, SqliteGraph
 from services.web.provenance import params_hash, producer
 from tests.service.scripted import Desk, answer
 
@@ -51,20 +48,3 @@ async def test_a_stored_summary_says_its_parameters(notes: Desk) -> None:
     kept = (await notes.http.post(f"/v1/notes/{note['id']}/summary")).json()["summary"]
 
     assert kept["producer"]["params_hash"] == params_hash(notes.llm.requests[0])
-
-
-async def test_rows_from_before_the_hash_are_kept_without_one(tmp_path: Path) -> None:
-    """A file of the first version is migrated in place."""
-    file = tmp_path / "ner.db"
-    with sqlite3.connect(file) as old:
-        for statement in MIGRATIONS[0]:
-            old.execute(statement)
-        old.execute("INSERT INTO document VALUES (1, 'd', 'Tessel.', 'then', 'vllm', 'vllm', 'tiny', '1', 'then')")
-        old.execute("PRAGMA user_version=1")
-    old.close()
-
-    async with SqliteGraph(file) as graph:
-        found = await graph.document("d")
-
-    assert found is not None
-    assert (found[0].text, found[0].producer.model, found[0].producer.params_hash) == ("Tessel.", "tiny", "")

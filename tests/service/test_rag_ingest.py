@@ -213,6 +213,22 @@ class TestAcrossProcesses:
             assert (await ended(rag, job.id))["state"] == "done"
             assert await texts(rag, "zebra") == ["# Zebra\n\nZebra words."]
 
+    async def test_a_file_for_a_collection_that_went_is_not_stored(
+        self, settings: Settings, llm: ScriptedClient
+    ) -> None:
+        """It would be found by searches of the whole workspace, though somebody deleted where it belongs."""
+        async with StoredDocuments(settings.stores.url("rag")) as stored:
+            documents = stored.of(DEFAULT)
+            gone = await documents.add_collection("Gone")
+            source = Source(data=b"Zebra words.", name="zebra.md")
+            payload = {"name": "zebra.md", "title": "", "collection": gone.id, "content_hash": ""}
+            job = await documents.stage(source, kind=INGEST, payload=payload)
+            await documents.delete_collection(gone.id)
+
+        async with served(rag_app.build(settings, client=llm), llm) as rag:
+            assert (await ended(rag, job.id))["error"]["code"] == "collection-gone"
+            assert await texts(rag, "zebra") == []
+
     async def test_an_allowed_address_is_fetched_and_names_its_document(
         self, settings: Settings, llm: ScriptedClient
     ) -> None:

@@ -140,7 +140,7 @@ async def test_a_server_that_says_nothing_is_left() -> None:
 
 
 @pytest.mark.parametrize(
-    "url", ["ftp://example.org/a", "file:///etc/passwd", "http://u:p@example.org/", "http:///x", "x"]
+    "url", ["ftp://example.org/a", "file:///etc/passwd", "http://u:$p@example.org/", "http:///x", "x"]
 )
 async def test_what_is_no_plain_web_address_is_refused(url: str) -> None:
     """Without a look-up."""

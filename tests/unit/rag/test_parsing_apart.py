@@ -12,6 +12,10 @@ from services.rag.parsed import Limits, Refusal, page_of
 from services.rag.parsing_apart import parse_apart
 from tests.unit.rag.papers import bomb_pdf, named, pdf
 
+CONFINED = """from services.rag.parsed import Limits
+from services.rag.parsing_child import confine
+confine(Limits(cpu_s=1, memory_bytes=500 * 2**20))"""
+
 Stand = Callable[[str], None]
 
 
@@ -50,6 +54,9 @@ async def test_a_content_that_unpacks_without_end_meets_the_limits() -> None:
     [
         ("import time; time.sleep(600)", "parse-too-slow"),
         ("import os; os.abort()", "parse-died"),
+        ("import os; os.kill(os.getpid(), 9)", "parse-too-large"),
+        (f"{CONFINED}\nwhile True: pass", "parse-too-slow"),
+        (f"{CONFINED}\nbytearray(2**30)", "parse-died"),
         ("raise SystemExit(3)", "parse-died"),
     ],
 )
@@ -59,7 +66,7 @@ async def test_a_parser_that_hangs_or_dies_is_the_document_s_refusal(
     """Nobody else notices; the child is gone."""
     stand_in(program)
 
-    assert await code("a.txt", b"words", Limits(wall_s=0.5)) == expected
+    assert await code("a.txt", b"words", Limits(wall_s=20 if CONFINED in program else 0.5)) == expected
 
 
 async def test_the_child_sees_none_of_our_secrets(stand_in: Stand, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -69,3 +76,11 @@ async def test_the_child_sees_none_of_our_secrets(stand_in: Stand, monkeypatch: 
     parsed = await parse_apart(named("a.txt", b"words"), Limits())
 
     assert "ADMIN_TOKEN" not in parsed.text
+
+
+async def test_where_memory_runs_out_the_child_ends_before_the_service(stand_in: Stand) -> None:
+    """It offers itself to the kernel; a container of 1 GB would otherwise lose the service."""
+    told = "print(json.dumps({'parsed': {'text': open('/proc/self/oom_score_adj').read(), 'pages': []}}))"
+    stand_in(f"import json\n{CONFINED}\n{told}")
+
+    assert (await parse_apart(named("a.txt", b"words"), Limits())).text.strip() == "1000"
