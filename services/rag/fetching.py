@@ -22,6 +22,9 @@ Resolve = Callable[[str, int], Awaitable[list[str]]]
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
+_NEVER = tuple(ipaddress.IPv6Network(n) for n in ("::/96", "::ffff:0:0:0/96", "64:ff9b:1::/48", "fec0::/10"))
+"""Not of the internet, whatever `ipaddress` of this Python says: IPv4 in two older wrappings, one's own NAT64
+(RFC 8215), site-local."""
 _AGENT = "Cutover-RAG/1 (+docs/RAG.md)"
 
 
@@ -70,6 +73,8 @@ def is_public(address: Address) -> bool:
             inner = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
         if inner is not None:
             return is_public(inner)
+        if any(address in network for network in _NEVER):
+            return False
     return address.is_global and not address.is_multicast
 
 

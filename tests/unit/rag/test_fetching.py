@@ -167,6 +167,10 @@ async def test_what_is_no_plain_web_address_is_refused(url: str) -> None:
         "2002:7f00:1::",
         "64:ff9b::a00:1",
         "ff02::1",
+        "fec0::1",
+        "::7f00:1",
+        "::ffff:0:7f00:1",
+        "64:ff9b:1::a00:1",
     ],
 )
 def test_every_kind_of_inside_address_is_known(address: str) -> None:
