@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from services.rag.parsed import Limits, Page, Parsed, Refusal, Source, page_of, plain_name
 from services.rag.parsing import parse
+from services.rag.parsing_kinds import Kind, kind_of
 from tests.unit.rag.papers import bombed, encrypted_pdf, named, pdf, sheet, slides, word
 
 LIMITS = Limits(chars=50_000, pages=20, unpacked_bytes=8 * 2**20)
@@ -191,6 +192,11 @@ class TestText:
             "Backups",
             "text/markdown",
         )
+
+    @pytest.mark.parametrize(("after", "kind"), [(b"# Title", Kind.MARKDOWN), (b"<html><p>Hi", Kind.HTML)])
+    def test_many_comments_before_the_text_are_passed_over_once(self, after: bytes, kind: Kind) -> None:
+        """Each way to split three hundred comments, tried one after the other, would never come to an end."""
+        assert kind_of(Source(data=b"<!--x-->" * 300 + after, name="a" + (".md", ".html")[kind is Kind.HTML])) is kind
 
     @settings(max_examples=300, deadline=None)
     @given(
