@@ -93,13 +93,20 @@ class Worker:
             await asyncio.wait((handling, keeping), return_when=asyncio.FIRST_COMPLETED)
         except asyncio.CancelledError:
             await _stopped(handling, keeping)
-            await self._write(lambda c: self._jobs.release(c, job, at=self._now()))
+            await self._put_back(job)
             raise
         await _stopped(handling, keeping)
         if handling.cancelled():
             LOG.warning("job.lease_lost kind=%s id=%s", job.kind, job.id)
             return
         await self._end(job, handling.result())
+
+    async def _put_back(self, job: Job) -> None:
+        """Best done at once. Where the store fails the service stops all the same, and the lease runs out."""
+        try:
+            await self._write(lambda c: self._jobs.release(c, job, at=self._now()))
+        except StoreError as exc:
+            LOG.warning("job.not_put_back kind=%s id=%s reason=%s", job.kind, job.id, exc)
 
     async def _end(self, job: Job, error: JobError | None) -> None:
         if error is None:

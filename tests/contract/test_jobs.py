@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 
 import pytest
-from sqlalchemy import Column, Connection, MetaData, Table, Text, insert, select
+from sqlalchemy import Column, Connection, MetaData, Table, Text, insert, select, text
 
 from services.store.clock import later
 from services.store.database import Database
@@ -275,6 +275,24 @@ class TestWorker:
             await asyncio.wait_for(started.wait(), 30)
         seen = await hands.seen(job)
         assert (seen.state, seen.attempts) == (State.QUEUED, 0)
+
+    async def test_a_worker_whose_store_fails_stops_all_the_same(
+        self, hands: Hands, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """Its job cannot be put back; a service that hung there would have to be killed."""
+        started = asyncio.Event()
+
+        async def endless(job: Job) -> None:
+            started.set()
+            await asyncio.Event().wait()
+
+        job = await hands.enqueue()
+        worker = Worker(hands.database, JOBS, {"echo": endless}, concurrency=1, now=lambda: hands.at)
+        async with asyncio.timeout(30):
+            async with worker:
+                await started.wait()
+                await hands.do(lambda c: c.execute(text("DROP TABLE job")))
+        assert f"job.not_put_back kind=echo id={job.id}" in caplog.text
 
     async def test_a_handler_whose_job_was_taken_away_is_stopped(self, hands: Hands) -> None:
         """The next heartbeat finds out; the worker goes on to other jobs."""
