@@ -127,7 +127,7 @@ class _Reading:
             raise NotAFolder(f"it holds {len(self._infos)} files; at most {MAX_FILES} at a time, send parts of it")
         seen: set[str] = set()
         for info in self._infos:
-            if info.is_dir() or _is_hidden(info.filename):
+            if info.filename.endswith("/") or _is_hidden(info.filename):
                 continue
             if info.filename in seen:
                 yield Found(path=info.filename, reason="the archive holds two files of this name; the first was taken")
@@ -137,7 +137,9 @@ class _Reading:
 
     def _found(self, info: zipfile.ZipInfo) -> Found:
         try:
-            path = _safe(info)
+            path = safe_path(info.filename)
+            if (info.external_attr >> 16) & _KIND == _LINK:
+                raise Unreadable("it is a link to another file")
             page = read(path, self._data(info))
             return Found(path=path, page=page, sidecar=self._sidecar(page))
         except Unreadable as exc:
@@ -170,16 +172,15 @@ def _is_hidden(name: str) -> bool:
     return any(part == "__MACOSX" or re.match(r"\.[^./\\]", part) for part in name.split("/"))
 
 
-def _safe(info: zipfile.ZipInfo) -> str:
-    """The path inside the folder. Raises `Unreadable` for one that leads out of it, and for what is no note."""
-    name = info.filename
+def safe_path(name: str) -> str:
+    """`name` as a path inside a folder. Raises `Unreadable` for one that leads out of it, and for what is no note."""
     path = PurePosixPath(name)
     if path.is_absolute() or ".." in path.parts or "\\" in name or re.match(r"[A-Za-z]:", name):
         raise Unreadable("its path leads out of the folder")
     if len(name) > 500 or any(unicodedata.category(c) in ("Cc", "Cs") for c in name):
         raise Unreadable("its path is too long or holds control characters")
-    if (info.external_attr >> 16) & _KIND == _LINK:
-        raise Unreadable("it is a link to another file")
+    if _is_hidden(name):
+        raise Unreadable("its path is a hidden one, which is passed over")
     if not name.lower().endswith(NOTE_SUFFIXES):
         raise Unreadable("it is not Markdown; attachments are not kept")
     return str(path)

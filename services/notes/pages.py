@@ -27,6 +27,9 @@ _CLOSE = re.compile(r"^(?:---|\.\.\.)[ \t]*(?:\r?\n|\Z)", re.MULTILINE)
 _INLINE_TAG = re.compile(r"(?:^|(?<=\s))#([\w/-]*[^\W\d][\w/-]*)")
 _CODE = re.compile(r"^ {0,3}(```|~~~).*?^ {0,3}\1|`[^`\n]+`", re.MULTILINE | re.DOTALL)
 _ID = re.compile(r"[0-9a-f]{32}")
+_LONE = re.compile("[\ud800-\udfff]")
+"""YAML's escapes can say what UTF-8 cannot; the text came as UTF-8 or UTF-16 and holds none."""
+
 YAML_BREAKS = "\x85\u2028\u2029\ufeff"
 """Line ends to YAML, which it would read as others; written as escapes they stay what they are."""
 
@@ -199,6 +202,7 @@ def _check(page: Page) -> None:
     """The same bounds as for a note that comes by HTTP. Raises `Unreadable`."""
     problems = (
         ("\0" in page.title + page.text, "it holds NUL characters, so it is no text"),
+        (_LONE.search(page.title) is not None, "its title holds half of a surrogate pair"),
         (not page.text.strip(), "it is empty"),
         (len(page.text) > MAX_TEXT_CHARS, f"it is longer than {MAX_TEXT_CHARS} characters"),
         (not page.title.strip(), "its title is empty"),

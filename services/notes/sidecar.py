@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from services.notes.folder import Found
+from services.notes.folder import Found, safe_path
 from services.notes.pages import MAX_SLUG_CHARS, Page, Unreadable
 from services.notes.store import Kept, Note, NoteTag, Summary, TagState, Version
 from services.notes.tags import slug
@@ -113,4 +113,19 @@ def _parsed(data: bytes) -> Sidecar:
     numbers = [v.version for v in told.history]
     if len(set(numbers)) < len(numbers) or any(n > told.version for n in numbers):
         raise Unreadable("what an export wrote beside it tells versions twice; remove .cutover to do without")
-    return told
+    if any("\0" in said for said in _said(told)):
+        raise Unreadable("what an export wrote beside it holds NUL characters; remove .cutover to do without")
+    try:
+        return told.model_copy(update={"path": told.path and safe_path(told.path)})
+    except Unreadable as exc:
+        raise Unreadable(f"of what an export wrote beside it: {exc}; remove .cutover to do without") from exc
+
+
+def _said(told: Sidecar) -> Iterator[str]:
+    """What of it has no type of its own that refuses NUL; PostgreSQL keeps none."""
+    yield from (v.saved_at for v in told.history)
+    if told.summary is not None:
+        yield told.summary.text
+        yield from told.summary.producer.model_dump().values()
+    for tag in told.tags:
+        yield from tag.producer.model_dump().values() if tag.producer is not None else ()

@@ -6,6 +6,7 @@ import io
 import json
 import zipfile
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -24,6 +25,23 @@ TAGS = st.dictionaries(st.text(max_size=12).map(slug).filter(bool), st.sampled_f
 NOTES = st.lists(
     st.tuples(st.lists(st.tuples(SAID, SAID), min_size=1, max_size=3), TAGS, st.booleans(), st.booleans()), max_size=3
 )
+
+Spoilt = str | dict[str, Any]
+VERSION = {"version": 1, "title": "Plan", "text": "x", "saved_at": "now"}
+NUL = MADE.model_dump() | {"model": "a\0b"}
+SPOILT: list[Spoilt] = [
+    "{",
+    "[]",
+    '{"format": 2}',
+    {"history": [VERSION] * 2},
+    {"tags": [{"tag": ""}]},
+    *({"path": path} for path in ("../x.md", "a/../../x.md", "/x.md", "..\\x.md", ".x/y.md", "x.txt", "a\0.md")),
+    {"history": [VERSION | {"saved_at": "\0"}]},
+    {"history": [VERSION | {"text": "a\0b"}]},
+    {"summary": {"text": "a\0b", "of_version": 1, "producer": MADE.model_dump()}},
+    {"summary": {"text": "a", "of_version": 1, "producer": NUL}},
+    {"tags": [{"tag": "a", "state": "suggested", "of_version": 1, "producer": NUL}]},
+]
 
 
 @pytest.fixture
@@ -63,6 +81,11 @@ async def moved(source: Notebook, target: Notebook) -> list[Imported]:
         return await bring_in(target, archive)
 
 
+async def exported(notebook: Notebook) -> dict[str, str]:
+    with await write_out(notebook) as archive, zipfile.ZipFile(archive) as folder:
+        return {name: folder.read(name).decode() for name in folder.namelist()}
+
+
 def packed(files: dict[str, str]) -> io.BytesIO:
     archive = io.BytesIO()
     with zipfile.ZipFile(archive, "w") as out:
@@ -91,8 +114,7 @@ class TestRoundTrip:
         """The text of before stays in the history."""
         notebook = notebooks.of("ours")
         note = await notebook.add("Plan", "before")
-        with await write_out(notebook) as archive, zipfile.ZipFile(archive) as folder:
-            files = {name: folder.read(name).decode() for name in folder.namelist()}
+        files = await exported(notebook)
         files["Plan.md"] = files["Plan.md"].replace("before", "after")
         [again] = await bring_in(notebook, packed(files))
         [elsewhere] = await bring_in(notebooks.of("theirs"), packed(files))
@@ -113,8 +135,7 @@ class TestForeignFolders:
         notebook = notebooks.of("ours")
         await bring_in(notebook, packed(files))
         rack, standup = await notebook.page(9, 0)
-        with await write_out(notebook) as archive, zipfile.ZipFile(archive) as folder:
-            out = {name: folder.read(name).decode() for name in folder.namelist()}
+        out = await exported(notebook)
 
         assert [(n.path, n.title, [t.tag for t in n.tags]) for n in (rack, standup)] == [
             ("Work/Rack.md", "Rack", ["gpu"]),
@@ -137,17 +158,15 @@ class TestForeignFolders:
         ]
         assert [n.text for n in await notebook.page(9, 0)] == ["one", "new"]
 
-    @pytest.mark.parametrize("beside", ["{", "[]", '{"format": 2}', "history", "tags"])
+    @pytest.mark.parametrize("spoilt", SPOILT, ids=map(str, range(len(SPOILT))))
     async def test_a_spoilt_part_beside_a_note_is_told_and_others_go_on(
-        self, notebooks: StoredNotebooks, beside: str
+        self, notebooks: StoredNotebooks, spoilt: Spoilt
     ) -> None:
+        """A path that leads out would be written by the next export, and a NUL would fail all the others with it."""
         note = await notebooks.of("ours").add("Plan", "x")
-        with await write_out(notebooks.of("ours")) as archive, zipfile.ZipFile(archive) as folder:
-            files = {name: folder.read(name).decode() for name in folder.namelist()}
+        files = await exported(notebooks.of("ours"))
         name = f".cutover/{note.id}.json"
-        told = json.loads(files[name])
-        told.update(history=told["history"] * 2, tags=[{"tag": ""}] if beside == "tags" else [])
-        files[name] = json.dumps(told) if beside in ("history", "tags") else beside
+        files[name] = spoilt if isinstance(spoilt, str) else json.dumps({**json.loads(files[name]), **spoilt})
         report = await bring_in(notebooks.of("theirs"), packed({**files, "other.md": "fine"}))
 
         assert [(f.path, str(f.outcome)) for f in report] == [("Plan.md", "refused"), ("other.md", "new")]

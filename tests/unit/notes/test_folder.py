@@ -108,6 +108,10 @@ class TestWhatIsNot:
 
         assert [f.reason is None for f in notes_in(archive)] == [True, False]
 
+    def test_a_file_without_a_name_is_told(self) -> None:
+        data = packed({"a.md": "x"}).getvalue().replace(b"a.md", b"\0.md")
+        assert "not Markdown" in str(found(io.BytesIO(data))[""].reason)
+
     def test_a_damaged_file_has_its_reason(self) -> None:
         data = packed({"a.md": b"some words " * 50, "b.md": "fine"}).getvalue()
         spoilt = bytearray(data)

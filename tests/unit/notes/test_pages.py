@@ -48,6 +48,7 @@ SPOILT: list[tuple[bytes, str]] = [
     (b"---\na: " + b"[" * 5000 + b"\n---\ntext", "nested too deeply"),
     (b"---\na: " + b"x" * MAX_FRONT_MATTER_CHARS + b"\n---\ntext", "longer than 65536"),
     (b"---\ntitle: " + b"t" * 301 + b"\n---\ntext", "title is longer"),
+    (b'---\ntitle: "\\ud800"\n---\ntext', "half of a surrogate pair"),
     (b"x" * 500_001, "longer than 500000"),
     (f"---\n{ID_KEY}: {'a' * 65}\n---\ntext".encode(), "not one of ours"),
 ]
