@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -96,7 +96,8 @@ def ground(text: str, answer: str, shape: Shape = DEFAULT) -> Grounded:
         kind = _type(entity["type"], shape)
         mentions.update(Mention(text=text[a:b], type=kind, start=a, end=b) for a, b in places)
     ordered = tuple(sorted(mentions, key=lambda m: (m.start, m.end, m.type)))
-    judged = [_judged(text, relation, ordered, shape) for relation in document.get("relations", ())]
+    named = _named(ordered)
+    judged = [_judged(text, relation, named, shape) for relation in document.get("relations", ())]
     facts = {j for j in judged if isinstance(j, Fact)}
     return Grounded(
         mentions=ordered,
@@ -129,7 +130,17 @@ def quoted(text: str, quote: str) -> tuple[int, int] | None:
     return None
 
 
-def _judged(text: str, relation: Mapping[str, Any], mentions: Iterable[Mention], shape: Shape) -> Fact | Refused:
+def _named(mentions: Iterable[Mention]) -> Mapping[str, Sequence[Name]]:
+    """By key, the first spelling of each type: no matter at how many places a name stands, only its types decide."""
+    found: dict[str, dict[str, Name]] = {}
+    for name in dict.fromkeys(Name(text=m.text, type=m.type) for m in mentions):
+        found.setdefault(key(name.text), {}).setdefault(name.type, name)
+    return {known: tuple(by_type.values()) for known, by_type in found.items()}
+
+
+def _judged(
+    text: str, relation: Mapping[str, Any], named: Mapping[str, Sequence[Name]], shape: Shape
+) -> Fact | Refused:
     subject, object, quote = (str(relation[name]).strip() for name in ("subject", "object", "quote"))
     predicate = slug(relation["predicate"]) if shape.is_open else str(relation["predicate"])
 
@@ -144,16 +155,15 @@ def _judged(text: str, relation: Mapping[str, Any], mentions: Iterable[Mention],
         return refused(Why.NOT_QUOTED)
     if key(subject) == key(object):
         return refused(Why.SELF_LOOP)
-    ends = [[Name(text=m.text, type=m.type) for m in mentions if key(m.text) == key(end)] for end in (subject, object)]
+    ends = [named.get(key(end), ()) for end in (subject, object)]
     if not all(ends):
         return refused(Why.NO_ENTITY)
     known = shape.predicate(predicate)
-    pairs = [(s, o) for s in ends[0] for o in ends[1] if known is not None and known.joins(s.type, o.type)]
-    if not pairs:
+    joined = ((s, o) for s in ends[0] for o in ends[1] if known is not None and known.joins(s.type, o.type))
+    pair = next(joined, None)
+    if pair is None:
         return refused(Why.NO_PREDICATE)
-    return Fact(
-        subject=pairs[0][0], predicate=predicate, object=pairs[0][1], quote=stated, start=place[0], end=place[1]
-    )
+    return Fact(subject=pair[0], predicate=predicate, object=pair[1], quote=stated, start=place[0], end=place[1])
 
 
 def _type(said: str, shape: Shape) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry, Counter
@@ -81,7 +82,7 @@ class Ner:
             schema=answer_schema(ask.shape, relations=ask.relations),
         )
         answer = await self._client.chat(request)
-        grounded = ground(ask.text, answer.text, ask.shape)
+        grounded = await asyncio.to_thread(ground, ask.text, answer.text, ask.shape)
         self._ungrounded.inc(grounded.ungrounded)
         return Extraction(ask=ask, grounded=grounded, request=request, answer=answer)
 

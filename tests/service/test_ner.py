@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+from pathlib import Path
 
 import pytest
+from prometheus_client import CollectorRegistry
 
 from services.llm.errors import ErrorType, PartialError
 from services.llm.types import Answer
 from services.ner.grounding import ground, occurrences
 from services.ner.prompts import PROMPT_VERSION
+from services.ner.service import Ask, Ner
 from services.ner.shape import DEFAULT, answer_schema
-from tests.service.scripted import Desk, answer
+from services.ner.store import Graphs
+from services.web.asking import Wishes
+from tests.service.scripted import Desk, ScriptedClient, answer
 
 TEXT = "Mara Quill met Tessel in Brenn. Tessel paid, said MARA QUILL."
 
@@ -74,6 +80,19 @@ class TestExtract:
         assert all(TEXT[e["start"] : e["end"]] == e["text"] for e in body["entities"])
         assert (body["rejected"], body["llm"]["provider"]) == (["Gandalf"], response.headers["x-llm-provider"])
         assert "ner_ungrounded_total 1.0" in (await ner.http.get("/metrics")).text
+
+    async def test_others_are_served_while_a_text_is_looked_through(self, llm: ScriptedClient, tmp_path: Path) -> None:
+        """A long text takes a while, in a thread: the event loop goes on."""
+        llm.answers = [named(("Brenn", "place"))]
+        graphs = Graphs(f"sqlite:////{tmp_path}/ner.db")
+        ner = Ner(service="ner", alias="a", graphs=graphs, client=llm, registry=CollectorRegistry())
+        served = asyncio.Event()
+        asyncio.get_running_loop().call_soon(served.set)
+        ask = Ask(text=TEXT, shape=DEFAULT, relations=False, max_tokens=64)
+        found = await ner.extract(ask, Wishes(request_id="1", key="", first=None, deadline_s=5))
+
+        assert [m.text for m in found.grounded.mentions] == ["Brenn"]
+        assert served.is_set()
 
     async def test_the_model_is_held_to_the_schema(self, ner: Desk) -> None:
         """The form is asked for by schema, never by prompt alone; nothing is stored."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from typing import Any
 
 import pytest
@@ -91,6 +92,22 @@ def test_an_open_shape_keeps_other_words_as_slugs() -> None:
 
     assert [r.why for r in refused] == [Why.NO_ENTITY]
     assert (fact.subject.type, fact.predicate, fact.object.type) == ("human", "works_for", "firm")
+
+
+def test_a_name_at_ten_thousand_places_is_joined_once() -> None:
+    """Neither a pair per two places nor an object per place and relation: a long log would take gigabytes."""
+    text, times = "Ann met Bob. " * 1500, 1500
+    names = [("Ann", "person"), ("Bob", "person")]
+    answer = said(*[("Ann met Bob", "Ann", "knows", "Bob")] * 3, names=names)
+    tracemalloc.start()
+    try:
+        grounded = ground(text, answer, OPEN)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+    assert (len(grounded.mentions), len(grounded.facts)) == (2 * times, 1)
+    assert peak < 4_000_000
 
 
 def test_the_same_fact_twice_is_one() -> None:
