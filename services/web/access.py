@@ -12,6 +12,7 @@ from services.web.key_file import KeyFile
 from services.web.keys import Key, KeysError, holder
 from services.web.limits import Buckets, Taken
 from services.web.problems import Problem
+from services.web.route_path import route_path
 
 REALM = {"WWW-Authenticate": 'Bearer realm="cutover"'}
 MOST_KEY_CHARS = 512
@@ -32,7 +33,7 @@ class Access:
         self._buckets = Buckets(clock)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or not is_guarded(scope["path"]):
+        if scope["type"] != "http" or not is_guarded(route_path(scope)):
             await self._app(scope, receive, send)
             return
         try:

@@ -8,6 +8,7 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from services.web.problems import Problem
+from services.web.route_path import route_path
 
 MAX_BODY_BYTES = 1024 * 1024
 
@@ -24,7 +25,7 @@ class BodyLimit:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        most = self._larger.get(scope["path"], self._max_bytes)
+        most = self._larger.get(route_path(scope), self._max_bytes)
         if self._announced(scope) > most:
             response = self._too_large(most).response(scope["state"]["request_id"])
             await response(scope, receive, send)

@@ -21,6 +21,7 @@ from services.store.errors import StoreError
 from services.store.replies import IN_FLIGHT_S, Replies, Reply, Standing
 from services.web.problems import Problem, of_http, of_store
 from services.web.request_id import HEADER as REQUEST_ID
+from services.web.route_path import route_path
 from services.web.spool import Spool
 from services.web.workspace import workspace
 
@@ -56,7 +57,10 @@ class Idempotency:
         if is_http and scope["method"] == "DELETE":
             await self._deleting(scope, receive, send)
         elif (
-            is_http and scope["method"] == "POST" and scope["path"] in self._creating and HEADER in Headers(scope=scope)
+            is_http
+            and scope["method"] == "POST"
+            and route_path(scope) in self._creating
+            and HEADER in Headers(scope=scope)
         ):
             await self._creating_once(scope, receive, send)
         else:
@@ -123,7 +127,7 @@ class Idempotency:
 
         async def told(message: Message) -> None:
             if message["type"] == "http.response.start" and 200 <= message["status"] < 300:
-                path = str(scope["path"])
+                path = route_path(scope)
                 if await memory.database.write(lambda c: memory.replies.forget(c, own, path)):
                     await memory.database.forget()
             await send(message)

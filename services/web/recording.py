@@ -11,6 +11,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from services.recording.recorder import Recorder
 from services.recording.session import Taken
 from services.settings import Settings
+from services.web.route_path import route_path
 
 MEASURED = "X-LLM-First"
 """A request with this header was sent by the gate or the doctor. It is no request of a user."""
@@ -58,7 +59,7 @@ class Recording:
             traffic.went(time.monotonic())
 
     def _is_asked(self, scope: Scope) -> bool:
-        if scope["type"] != "http" or scope["method"] != "POST" or scope["path"] != self._recorder.path:
+        if scope["type"] != "http" or scope["method"] != "POST" or route_path(scope) != self._recorder.path:
             return False
         return MEASURED not in Headers(scope=scope)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import pytest
 
 from services.settings import Settings, load
@@ -102,6 +103,19 @@ async def test_an_unknown_path_under_v1_tells_nothing_without_a_key(desk: Desk, 
 
     assert (await desk.http.get("/v1/nowhere")).status_code == 401
     assert (await desk.http.get("/v1/nowhere", headers=header)).status_code == 404
+
+
+@pytest.mark.parametrize("prefix", ["/x", "/v1", "/"])
+async def test_a_root_path_opens_no_door(desk: Desk, settings: Settings, prefix: str) -> None:
+    """The server puts it in front of each path and the router takes it off: what answers is what needs the key."""
+    header = let_in(settings)
+    path, body = ASKED[desk.app.state.room.service]
+    desk.llm.answers = [answer('{"entities": [], "relations": []}')]
+    transport = httpx2.ASGITransport(desk.app, root_path=prefix)
+    async with httpx2.AsyncClient(transport=transport, base_url="http://service") as http:
+        refused, let = [await http.post(prefix.rstrip("/") + path, json=body, headers=h) for h in ({}, header)]
+
+    assert (refused.status_code, let.status_code) == (401, 200)
 
 
 async def test_a_file_that_cannot_be_used_opens_no_door(desk: Desk, settings: Settings) -> None:
