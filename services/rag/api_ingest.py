@@ -11,7 +11,7 @@ from services.rag.ingest import Wanted
 from services.rag.receiving import described, received
 from services.rag.schemas import DocumentSummary, NewDocument
 from services.rag.schemas_ingest import ChunkInfo, ChunkList, JobInfo, JobList, NewUrl, ReasonInfo
-from services.rag.store import DocumentInfo
+from services.rag.store import CollectionGone, DocumentInfo
 from services.store.jobs import Job, State
 from services.web.paging import After, Limit, position, sliced
 from services.web.problems import Problem, missing
@@ -50,8 +50,10 @@ async def add_document(request: Request, rag: UseCases, response: Response) -> D
     """201 with the new document for a text; 202 with a job for a file or an address; 200 where it is there already."""
     body = await received(request)
     if isinstance(body, NewDocument):
-        await known_collection(rag, body.collection)
-        document, is_new = await rag.add(body.title, body.text, body.collection)
+        try:
+            document, is_new = await rag.add(body.title, body.text, body.collection)
+        except CollectionGone as exc:
+            raise missing("collection", body.collection) from exc
         return _stored(document, response, 201 if is_new else 200)
     if isinstance(body, NewUrl):
         await known_collection(rag, body.collection)

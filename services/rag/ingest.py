@@ -15,7 +15,15 @@ from services.rag.fetching import Reach, Resolve, fetch, resolved
 from services.rag.parsed import Limits, Refusal, Source
 from services.rag.parsing_apart import parse_apart
 from services.rag.parsing_kinds import Kind
-from services.rag.store import NO_COLLECTION, Document, DocumentInfo, Documents, NewDocument, content_hash
+from services.rag.store import (
+    NO_COLLECTION,
+    CollectionGone,
+    Document,
+    DocumentInfo,
+    Documents,
+    NewDocument,
+    content_hash,
+)
 from services.store.jobs import Job, JobError
 from services.store.vectors import ForeignSpace
 from services.store.worker import Handler
@@ -60,7 +68,10 @@ class Ingest:
         return {INGEST: self._ingest, FETCH: self._fetch, REINDEX: self._reindex}
 
     async def add(self, documents: Documents, text: str, wanted: Wanted) -> tuple[Document, bool]:
-        """The document of a plain text, at once, and whether it is new; its vectors follow by a job."""
+        """The document of a plain text, at once, and whether it is new; its vectors follow by a job.
+
+        Raises `CollectionGone`.
+        """
         spans = await asyncio.to_thread(self._cutter.passages, text)
         new = NewDocument(
             title=wanted.title, text=text, spans=spans, collection=wanted.collection, media_type=Kind.TEXT
@@ -128,10 +139,13 @@ class Ingest:
             pages=parsed.pages,
         )
         documents = self._of(job.workspace)
-        if new.collection and await documents.collection(new.collection) is None:
-            raise JobError(
-                "collection-gone", "its collection was deleted meanwhile; send it to another", permanent=True
-            )
+        try:
+            await self._keep(documents, new, job)
+        except CollectionGone as exc:
+            detail = "its collection was deleted meanwhile; send it to another"
+            raise JobError("collection-gone", detail, permanent=True) from exc
+
+    async def _keep(self, documents: Documents, new: NewDocument, job: Job) -> None:
         try:
             await documents.put(await self._with_vectors(new), job=job)
         except (LLMError, ForeignSpace):  # found by words until the job that embeds it has had its turn

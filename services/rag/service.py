@@ -94,7 +94,7 @@ class Rag:
         self._meaning = meaning
 
     async def add(self, title: str, text: str, collection: str) -> tuple[Document, bool]:
-        """The stored document, and whether it is new."""
+        """The stored document, and whether it is new. Raises `CollectionGone`."""
         return await self.ingest.add(self.documents, text, Wanted(title=title, collection=collection))
 
     async def find(self, wish: Wish) -> Found:

@@ -104,6 +104,10 @@ class NameTaken(Exception):
     """The workspace has a collection of that name already."""
 
 
+class CollectionGone(Exception):
+    """The collection of a document to store is not there, or not any more."""
+
+
 class Documents(Protocol):
     """The port of one workspace. Everything it raises is a `StoreError`, or says so here."""
 
@@ -111,7 +115,10 @@ class Documents(Protocol):
         """The stored document, and whether it is new; title and text that are there already are not stored twice."""
 
     async def put(self, new: NewDocument, *, job: Job | None = None) -> tuple[Document, bool]:
-        """As `add`, with all that is known of it. With `job`, that is done by the same write: raises `LeaseLost`."""
+        """As `add`, with all that is known of it. Raises `CollectionGone`.
+
+        With `job`, that is done by the same write: raises `LeaseLost`.
+        """
 
     async def reindex(self, document_id: str, new: NewDocument, *, job: Job | None = None) -> Document | None:
         """The document with the passages and vectors of `new` in place of older ones; its text stays. None: gone."""
@@ -153,7 +160,7 @@ class Documents(Protocol):
         """The same collection under another name. Raises `NameTaken`."""
 
     async def delete_collection(self, collection_id: str) -> bool:
-        """Forget the collection with its documents for good; False when there was none."""
+        """Forget it for good, with its documents and the jobs that bring more; False when there was none."""
 
     async def stage(self, source: Source, *, kind: str, payload: dict[str, str]) -> Job:
         """Keep `source` until its job is done: what was acknowledged survives, read or not."""

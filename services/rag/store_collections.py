@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import uuid
 from typing import Any
 
-from sqlalchemy import Connection, and_, delete, func, insert, select, update
+from sqlalchemy import Connection, and_, delete, func, insert, literal, select, update
 
-from services.rag import store_rows
+from services.rag import store_rows, store_uploads
 from services.rag.store import Collection, NameTaken
-from services.rag.store_tables import COLLECTION, DOCUMENT
+from services.rag.store_tables import COLLECTION, DOCUMENT, JOBS, REPLIES
+from services.store.jobs import State
 
 
 def every(c: Connection, workspace: str) -> list[Collection]:
@@ -43,12 +45,28 @@ def rename(c: Connection, workspace: str, collection_id: str, name: str) -> Coll
 
 
 def delete_(c: Connection, workspace: str, collection_id: str) -> bool:
-    """With its documents."""
+    """With its documents, the answers kept about them, and the jobs that were to bring more."""
     if not c.execute(delete(COLLECTION).where(_one(workspace, collection_id))).rowcount:
         return False
     inside = and_(DOCUMENT.c.workspace == workspace, DOCUMENT.c.collection == collection_id)
+    about = select(literal("/v1/documents/") + DOCUMENT.c.id).where(inside)
+    replies = REPLIES.table
+    c.execute(delete(replies).where(replies.c.workspace == workspace, replies.c.location.in_(about)))
     store_rows.drop(c, list(c.execute(select(DOCUMENT.c.number).where(inside)).scalars()))
+    _drop_jobs(c, workspace, collection_id)
     return True
+
+
+def _drop_jobs(c: Connection, workspace: str, collection_id: str) -> None:
+    """Those that are not done, each with what it was to read. Who runs one finds its lease lost."""
+    t = JOBS.table.c
+    told = t.payload.contains(collection_id, autoescape=True)
+    unfinished = and_(t.workspace == workspace, t.state != State.DONE, told)
+    for job_id, payload in c.execute(select(t.id, t.payload).where(unfinished)).tuples().all():
+        if json.loads(payload).get("collection") == collection_id:
+            JOBS.forget(c, workspace, job_id)
+            store_uploads.forget(c, job_id)
+            REPLIES.forget(c, workspace, f"/v1/jobs/{job_id}")
 
 
 def _free(c: Connection, workspace: str, name: str) -> None:

@@ -10,8 +10,8 @@ from typing import Any
 from sqlalchemy import Connection, Row, and_, delete, func, insert, select, update
 
 from services.rag.parsed import Page, page_of
-from services.rag.store import Chunk, Document, DocumentInfo, NewDocument, content_hash, document_id
-from services.rag.store_tables import CHUNK, DOCUMENT, JOBS, VECTORS, WORDS
+from services.rag.store import Chunk, CollectionGone, Document, DocumentInfo, NewDocument, content_hash, document_id
+from services.rag.store_tables import CHUNK, COLLECTION, DOCUMENT, JOBS, VECTORS, WORDS
 
 _HIDDEN = ("workspace", "text", "pages")
 _CHUNKS = (
@@ -25,7 +25,10 @@ _INFO = select(*(column for column in DOCUMENT.c if column.name not in _HIDDEN),
 
 
 def put(c: Connection, workspace: str, new: NewDocument, at: str) -> tuple[Document, bool]:
-    """The stored document, and whether it is new."""
+    """The stored document, and whether it is new. Raises `CollectionGone`."""
+    its_own = and_(COLLECTION.c.workspace == workspace, COLLECTION.c.id == new.collection)
+    if new.collection and c.execute(select(COLLECTION.c.id).where(its_own)).first() is None:
+        raise CollectionGone(f"there is no collection {new.collection!r}")
     identifier = document_id(new.title, new.text, new.collection)
     existing = get(c, workspace, identifier)
     if existing is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -12,10 +13,12 @@ from sqlalchemy import Connection, inspect, select
 
 from services.rag.chunking import Span, passages
 from services.rag.parsed import Page, Source
-from services.rag.store import NameTaken, NewDocument, content_hash
+from services.rag.store import CollectionGone, NameTaken, NewDocument, content_hash
 from services.rag.store_documents import StoredDocuments, WorkspaceDocuments
-from services.rag.store_tables import JOBS, UPLOAD
+from services.rag.store_tables import JOBS, REPLIES, UPLOAD
+from services.store.clock import utc_now
 from services.store.jobs import JobError, LeaseLost, State
+from services.store.replies import Reply
 from services.store.sqlite import url_of
 from services.store.vectors import ForeignSpace, Space
 
@@ -33,6 +36,13 @@ NEW = NewDocument(
     vectors=([1.0, *[0.0] * 7], [0.0, 1.0, *[0.0] * 6]),
     space=SPACE,
 )
+
+
+def answered(document_id: str, c: Connection) -> None:
+    """Keep an answer about a document, under a key that is its id."""
+    REPLIES.claim(c, "default", document_id, "print", at=utc_now())
+    reply = Reply(status=201, headers={}, body=TEXT.encode())
+    REPLIES.keep(c, "default", document_id, reply, location=f"/v1/documents/{document_id}")
 
 
 @pytest.fixture
@@ -62,7 +72,8 @@ class TestDocuments:
         """And may be in another one as well."""
         first, _ = await mine.put(NEW)
         again, is_new = await mine.put(NEW)
-        other, is_other_new = await mine.put(replace(NEW, collection="c"))
+        part = await mine.add_collection("C")
+        other, is_other_new = await mine.put(replace(NEW, collection=part.id))
         assert (again, is_new, is_other_new) == (first, False, True)
         assert other.id != first.id
 
@@ -129,9 +140,10 @@ class TestSearch:
     async def test_a_collection_is_searched_alone(self, mine: WorkspaceDocuments) -> None:
         """Both ways; without one, all are."""
         await mine.put(NEW)
-        other, _ = await mine.put(replace(NEW, collection="c"))
-        assert {h.document_id for h in await mine.search("pump", 9, "c")} == {other.id}
-        assert {h.document_id for h in await mine.nearest(SPACE, NEW.vectors[0], 9, "c")} == {other.id}
+        part = await mine.add_collection("C")
+        other, _ = await mine.put(replace(NEW, collection=part.id))
+        assert {h.document_id for h in await mine.search("pump", 9, part.id)} == {other.id}
+        assert {h.document_id for h in await mine.nearest(SPACE, NEW.vectors[0], 9, part.id)} == {other.id}
         assert len(await mine.search("pump", 9)) == 2
 
     async def test_another_space_is_refused_until_all_are_made_anew(self, store: StoredDocuments) -> None:
@@ -212,6 +224,34 @@ class TestCollections:
         assert await mine.delete_collection(made.id)
         assert await mine.get(inside.id) is None
         assert [h.document_id for h in await mine.search("pump", 9)] == [outside.id]
+
+    async def test_nothing_is_stored_in_one_that_is_not_there(self, store: StoredDocuments) -> None:
+        """Never was, was deleted, or is another workspace's: searches of the whole workspace would find it."""
+        mine, theirs = store.of("default"), await store.of("other").add_collection("A")
+        gone = await mine.add_collection("A")
+        await mine.delete_collection(gone.id)
+        for collection in ("nothing", gone.id, theirs.id):
+            with pytest.raises(CollectionGone):
+                await mine.put(replace(NEW, collection=collection))
+        assert await mine.page(9, 0) == []
+
+    async def test_its_unfinished_jobs_and_what_was_answered_go_with_it(self, store: StoredDocuments) -> None:
+        """The files that were to come into it, and answers that quote its documents; those of others stay."""
+        mine = store.of("default")
+        kept, gone = await mine.add_collection("A"), await mine.add_collection("B")
+        jobs, documents = [], []
+        for made in (kept, gone):
+            payload = {"name": gone.id, "collection": made.id}
+            jobs.append(await mine.stage(Source(data=b"x", name="x"), kind="ingest", payload=payload))
+            document, _ = await mine.put(replace(NEW, collection=made.id))
+            documents.append(document.id)
+            await store.database.write(partial(answered, document.id))
+        assert await mine.delete_collection(gone.id)
+        assert [j.id for j in await mine.jobs(9)] == [jobs[0].id]
+        assert await store.database.read(lambda c: c.execute(select(UPLOAD.c.job)).scalars().all()) == [jobs[0].id]
+        assert await store.database.read(lambda c: c.execute(select(REPLIES.table.c.key)).scalars().all()) == [
+            documents[0]
+        ]
 
 
 class TestUploads:

@@ -172,12 +172,18 @@ class TestCollections:
         assert (await rag.http.get(f"/v1/collections/{ours}")).status_code == 404
         assert await texts(rag, "zebra") == []
 
-    @pytest.mark.parametrize("path", ["/v1/search", "/v1/ask"])
-    async def test_an_unknown_collection_is_404(self, rag: Desk, path: str) -> None:
-        """Not an empty answer, which would look like one."""
-        body = {"query" if "search" in path else "question": "zebra", "collection": "nothing"}
-
-        assert (await rag.http.post(path, json=body)).status_code == 404
+    @pytest.mark.parametrize(
+        ("path", "body"),
+        [
+            ("/v1/search", {"query": "zebra"}),
+            ("/v1/ask", {"question": "zebra"}),
+            ("/v1/documents", {"title": "A", "text": "Zebra."}),
+        ],
+    )
+    async def test_an_unknown_collection_is_404(self, rag: Desk, path: str, body: dict[str, str]) -> None:
+        """Not an empty answer, which would look like one; nor a document that is nowhere."""
+        assert (await rag.http.post(path, json={**body, "collection": "nothing"})).status_code == 404
+        assert await texts(rag, "zebra") == []
 
     async def test_injected_instructions_cannot_reach_another_collection(self, rag: Desk) -> None:
         """The model is shown passages of the asked collection alone, has no tools, and so has nothing to leak."""
@@ -216,14 +222,14 @@ class TestAcrossProcesses:
     async def test_a_file_for_a_collection_that_went_is_not_stored(
         self, settings: Settings, llm: ScriptedClient
     ) -> None:
-        """It would be found by searches of the whole workspace, though somebody deleted where it belongs."""
+        """Deleted between the look at it and the write of the job: it would be found by searches of the workspace."""
         async with StoredDocuments(settings.stores.url("rag")) as stored:
             documents = stored.of(DEFAULT)
             gone = await documents.add_collection("Gone")
             source = Source(data=b"Zebra words.", name="zebra.md")
             payload = {"name": "zebra.md", "title": "", "collection": gone.id, "content_hash": ""}
-            job = await documents.stage(source, kind=INGEST, payload=payload)
             await documents.delete_collection(gone.id)
+            job = await documents.stage(source, kind=INGEST, payload=payload)
 
         async with served(rag_app.build(settings, client=llm), llm) as rag:
             assert (await ended(rag, job.id))["error"]["code"] == "collection-gone"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 from typing import Any
 
@@ -25,16 +25,19 @@ MEANINGS = {"car": 0, "vehicle": 0, "automobile": 0, "soup": 1, "broth": 1}
 
 
 class EmbeddingClient(ScriptedClient):
-    """Embeds by `MEANINGS` into MiniLM's space, or raises `broken`."""
+    """Embeds by `MEANINGS` into MiniLM's space, or raises `broken`; `meanwhile` happens while it does."""
 
     def __init__(self) -> None:
         super().__init__()
         self.broken: LLMError | None = None
+        self.meanwhile: Callable[[], Awaitable[object]] | None = None
         self.alias = "minilm"
 
     async def embed(self, request: EmbedRequest) -> Embeddings:
         if self.broken is not None:
             raise self.broken
+        if self.meanwhile is not None:
+            await self.meanwhile()
         space = model("minilm").space
         assert space is not None and request.space == space
         rows = tuple(vector(text, space.dimension) for text in request.texts)
@@ -134,6 +137,30 @@ async def test_an_upload_is_embedded_by_the_job_that_reads_it(desk: Desk) -> Non
 
     assert [job["state"] for job in jobs] == ["done"]
     assert (await search(desk, "vehicle", mode="dense"))["hits"][0]["text"].startswith("The automobile")
+
+
+async def test_a_collection_that_goes_while_its_upload_is_embedded_takes_it_along(
+    desk: Desk, embedder: EmbeddingClient
+) -> None:
+    """Job and file are gone with it, and nothing is stored where nobody could delete it any more."""
+    part = (await desk.http.post("/v1/collections", json={"name": "Fleet"})).json()["id"]
+    embedded = asyncio.Event()
+
+    async def deleting() -> None:
+        assert (await desk.http.delete(f"/v1/collections/{part}")).status_code == 204
+        embedded.set()
+
+    embedder.meanwhile = deleting
+    sent = await desk.http.post(
+        "/v1/documents", files={"file": ("a.txt", b"The automobile.")}, data={"collection": part}
+    )
+    await embedded.wait()
+    embedder.meanwhile = None
+    await desk.http.post("/v1/documents", files={"file": ("b.txt", b"The soup.")})
+    await idle(desk)
+
+    assert (await desk.http.get(f"/v1/jobs/{sent.json()['id']}")).status_code == 404
+    assert [d["title"] for d in (await desk.http.get("/v1/documents")).json()["documents"]] == ["b.txt"]
 
 
 async def test_an_answer_is_from_what_was_found_by_meaning(desk: Desk) -> None:
