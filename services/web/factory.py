@@ -49,6 +49,7 @@ def _creating(routers: tuple[APIRouter, ...]) -> set[str]:
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     room: Room = app.state.room
+    room.keys.look()
     async with AsyncExitStack() as opened:
         await opened.enter_async_context(counted_in(room.registry, room.metrics_dir))
         await opened.enter_async_context(room.store)

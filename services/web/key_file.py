@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import logging
 import os
@@ -39,6 +40,14 @@ class KeyFile:
                 self._told = str(exc)
                 log.error("keys.unusable problem=%s; every /v1 request is refused until it is mended", exc)
             raise
+
+    def look(self) -> None:
+        """See at the start whether there is a file, so that its absence is an error from then on in every worker.
+
+        One that cannot be used is told in the log and refuses every request, as at any other time; nothing stops here.
+        """
+        with contextlib.suppress(KeysError):
+            self.keys()
 
     def _current(self) -> Sequence[Key] | None:
         stamp = _stamp(self._path)

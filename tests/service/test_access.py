@@ -8,10 +8,11 @@ from typing import Any
 import httpx2
 import pytest
 
+from services.notes import app as notes_app
 from services.settings import Settings, load
 from services.web.key_file import change
 from services.web.keys import Key, digest
-from tests.service.scripted import BEARER, TOKEN, Desk, answer
+from tests.service.scripted import BEARER, TOKEN, Desk, ScriptedClient, answer, served
 
 ASKED = {
     "rag": ("/v1/search", {"query": "fan"}),
@@ -127,6 +128,19 @@ async def test_a_file_that_cannot_be_used_opens_no_door(desk: Desk, settings: Se
     assert (refused.status_code, refused.json()["type"]) == (503, "urn:cutover:problem:keys-unusable")
     assert str(settings.api_keys.file) not in refused.text
     assert (await desk.http.get("/healthz")).status_code == 200
+
+
+@pytest.mark.parametrize("text", ["", "{half"])
+async def test_a_file_that_was_there_at_the_start_and_is_gone_opens_no_door(settings: Settings, text: str) -> None:
+    """For a worker that nobody had asked yet as well. A file that cannot be used does not stop the start."""
+    let_in(settings)
+    if text:
+        settings.api_keys.file.write_text(text)
+    llm = ScriptedClient()
+    async with served(notes_app.build(settings, client=llm), llm) as desk:
+        settings.api_keys.file.unlink()
+
+        assert (await ask(desk)).status_code == 503
 
 
 async def test_a_folder_in_place_of_the_file_opens_no_door(notes: Desk, settings: Settings) -> None:
