@@ -18,6 +18,9 @@ LONG_WORD = re.compile(r"(\w{64})(?=\w)")
 """Where a very long word is parted. The model's own tokenizer knows no word of more than 100 characters and gives all
 of them one vector; Ollama cuts them into pieces: on one such text the two were at a cosine of 0.12."""
 
+UNKNOWN = "\u2603"
+"""A character that few vocabularies know: a tokenizer that cannot say so would fail at the first text that has one."""
+
 
 class Cutter:
     """Cuts to `tokens` tokens, the special ones included. `file` is read by the first text that could be too long."""
@@ -52,13 +55,19 @@ class Cutter:
             return self._tokenizer
 
 
-def read(file: Path) -> Any:
-    """The tokenizer of a model's folder. Raises `ConfigError` that says how to get it."""
+def read(file: Path, *, provider: str = "") -> Any:
+    """The tokenizer of a model's folder. Raises `ConfigError` that says how to get it, or how to get it anew."""
     from tokenizers import Tokenizer
 
+    model = file.parents[1].name
     if not file.is_file():
-        raise ConfigError(f"no tokenizer {file}; `cutover models --fetch {file.parents[1].name}` brings it")
-    tokenizer = Tokenizer.from_file(str(file))
-    tokenizer.no_truncation()  # the file of MiniLM says 128 tokens and padding up to them, its model card 256 and none
-    tokenizer.no_padding()
+        raise ConfigError(f"no tokenizer {file}; `cutover models --fetch {model}` brings it", provider=provider)
+    try:
+        tokenizer = Tokenizer.from_file(str(file))
+        tokenizer.no_truncation()  # MiniLM's file says 128 tokens and padding up to them, its model card 256 and none
+        tokenizer.no_padding()
+        tokenizer.encode(UNKNOWN)
+    except Exception as exc:  # the library raises this very class
+        anew = f"remove {file.parent}, and `cutover models --fetch {model}` brings it anew"
+        raise ConfigError(f"{file} is no tokenizer ({exc}); {anew}", provider=provider) from exc
     return tokenizer

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from services.llm.cutting import TOKENIZER, read
-from services.llm.errors import ConfigError
+from services.llm.errors import ConfigError, DeadError, DeadlineExceeded, ErrorType
 from services.llm.registry import Model
 from services.llm.spaces import EmbedRequest, Vectors
 from services.llm.types import ChatRequest, Chunk, Completion, Usage
@@ -17,6 +17,26 @@ from services.llm.types import ChatRequest, Chunk, Completion, Usage
 GRAPH = "model.onnx"
 TOKENS_AT_ONCE = 4096
 """Padded tokens of one run of the graph: 16 whole windows, some 100 MB while it works, and no slower than more."""
+
+
+STATUSES = (
+    "DeviceReset",
+    "EPFail",
+    "EngineError",
+    "Fail",
+    "InvalidArgument",
+    "InvalidGraph",
+    "InvalidProtobuf",
+    "ModelLoadCanceled",
+    "ModelLoaded",
+    "ModelRequiresCompilation",
+    "NoModel",
+    "NoSuchFile",
+    "NotFound",
+    "NotImplemented",
+    "RuntimeException",
+)
+"""Names of onnxruntime's own errors."""
 
 
 class InProcess:
@@ -63,14 +83,21 @@ class InProcess:
         return model.space is not None and self.engine in model.names
 
     async def embed(self, request: EmbedRequest) -> Vectors:
-        """One vector per text, computed in a thread. Raises `ConfigError` where the model's files are not there."""
-        return await asyncio.to_thread(self._embed, request.alias, request.texts)
+        """One vector per text, computed in a thread, which stops at the next batch once nobody waits for it.
+
+        Raises `ConfigError` where the model's files are not there or broken, `DeadError` where the graph fails.
+        """
+        is_over = threading.Event()
+        try:
+            return await asyncio.to_thread(self._embed, request.alias, request.texts, is_over)
+        finally:
+            is_over.set()
 
     async def aclose(self) -> None:
         with self._lock:
             self._loaded.clear()
 
-    def _embed(self, alias: str, texts: Sequence[str]) -> Vectors:
+    def _embed(self, alias: str, texts: Sequence[str], is_over: threading.Event) -> Vectors:
         session, tokenizer = self._session(alias)
         encoded = [encoding.ids for encoding in tokenizer.encode_batch(list(texts))]
         longest, window = max(map(len, encoded)), self._models[alias].context
@@ -78,7 +105,9 @@ class InProcess:
             raise ConfigError(f"a text of {longest} tokens does not fit {alias}'s {window}", provider=self.name)
         rows: dict[int, tuple[float, ...]] = {}
         for batch in batches([len(ids) for ids in encoded]):
-            vectors = session.run(None, _padded([encoded[i] for i in batch]))[0]
+            if is_over.is_set():
+                raise DeadlineExceeded("nobody waits for these vectors any more", provider=self.name)
+            vectors = _computed(session, _padded([encoded[i] for i in batch]), self.name)
             rows.update(zip(batch, map(tuple, vectors.tolist()), strict=True))
         tokens = sum(map(len, encoded))
         return Vectors(rows=tuple(rows[i] for i in range(len(texts))), usage=Usage(prompt_tokens=tokens))
@@ -114,6 +143,20 @@ def _padded(encoded: Sequence[Sequence[int]]) -> dict[str, Any]:
     return {"input_ids": ids, "attention_mask": mask}
 
 
+def _computed(session: Any, inputs: Mapping[str, Any], provider: str) -> Any:
+    try:
+        return session.run(None, inputs)[0]
+    except _failures() as exc:
+        raise DeadError(f"the graph failed: {exc}", provider=provider, type=ErrorType.BAD_RESPONSE) from exc
+
+
+def _failures() -> tuple[type[Exception], ...]:
+    """What onnxruntime raises: a class for each of its statuses, without a common base, and two of Python's own."""
+    from onnxruntime.capi import onnxruntime_pybind11_state as state  # type: ignore[import-untyped]  # it ships no types
+
+    return (*(getattr(state, name) for name in STATUSES), RuntimeError, ValueError)
+
+
 def _load(model: Model, engines_dir: Path, provider: str) -> tuple[Any, Any]:
     import onnxruntime  # type: ignore[import-untyped]  # it ships no types
 
@@ -122,5 +165,9 @@ def _load(model: Model, engines_dir: Path, provider: str) -> tuple[Any, Any]:
         raise ConfigError(f"no {folder / GRAPH}; `cutover models --fetch {model.alias}` brings it", provider=provider)
     options = onnxruntime.SessionOptions()
     options.enable_cpu_mem_arena = False  # else the memory of the longest batch is kept for ever
-    session = onnxruntime.InferenceSession(str(folder / GRAPH), options, providers=["CPUExecutionProvider"])
-    return session, read(folder / TOKENIZER)
+    try:
+        session = onnxruntime.InferenceSession(str(folder / GRAPH), options, providers=["CPUExecutionProvider"])
+    except _failures() as exc:
+        anew = f"remove {folder}, and `cutover models --fetch {model.alias}` brings it anew"
+        raise ConfigError(f"{folder / GRAPH} cannot be loaded ({exc}); {anew}", provider=provider) from exc
+    return session, read(folder / TOKENIZER, provider=provider)

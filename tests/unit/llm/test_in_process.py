@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
+import threading
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -15,8 +19,8 @@ from services.llm.build import assemble
 from services.llm.client import LLMClient
 from services.llm.cutting import Cutter
 from services.llm.embedders import embedders_of
-from services.llm.errors import ConfigError
-from services.llm.providers.in_process import InProcess, batches
+from services.llm.errors import ConfigError, DeadError
+from services.llm.providers.in_process import STATUSES, InProcess, batches
 from services.llm.registry import Model, RegistryError, Source, model, models
 from services.llm.spaces import EmbeddingSpace, EmbedRequest
 from services.settings import Settings
@@ -146,6 +150,78 @@ async def test_missing_files_name_the_command_that_brings_them(tmp_path: Path) -
         await provider.embed(texts("fan"))
     with pytest.raises(ConfigError, match=r"tiny-1/tokenizer\.json; `cutover models --fetch tiny`"):
         Cutter(tmp_path / "models/tiny/tiny-1/tokenizer.json", tokens=6).cut("fan")
+
+
+@pytest.mark.parametrize("content", [b"", b"garbage", b"{}", b"\xff\xfe"])
+@pytest.mark.parametrize("name", ["model.onnx", "tokenizer.json"])
+async def test_broken_files_are_an_error_of_the_set_up(engines_dir: Path, name: str, content: bytes) -> None:
+    """Whatever the libraries raise on them, so that a search goes on by words; it says which file, and the way out."""
+    (engines_dir / "models/tiny/tiny-1" / name).write_bytes(content)
+    provider = InProcess(name="in_process", models=known(), engines_dir=engines_dir)
+    with pytest.raises(ConfigError, match=rf"{name} .*; remove .*tiny-1, and `cutover models --fetch tiny`") as told:
+        await provider.embed(texts("fan"))
+
+    assert told.value.provider == "in_process"
+
+
+async def test_a_tokenizer_that_knows_no_unknown_word_is_refused_at_once(engines_dir: Path) -> None:
+    """It would fail at the first text that has one, deep in a document."""
+    file = engines_dir / "models/tiny/tiny-1/tokenizer.json"
+    content = json.loads(file.read_text())
+    content["model"]["unk_token"] = "[NONE]"
+    file.write_text(json.dumps(content))
+    with pytest.raises(ConfigError, match="is no tokenizer"):
+        Cutter(file, tokens=6).cut("fan")
+
+
+async def test_a_graph_that_fails_at_work_is_a_provider_that_is_ill(engines_dir: Path) -> None:
+    """Another model's graph loads, and takes other inputs."""
+    file = engines_dir / "models/tiny/tiny-1/model.onnx"
+    file.write_bytes(file.read_bytes().replace(b"attention_mask", b"attention_mist"))
+    provider = InProcess(name="in_process", models=known(), engines_dir=engines_dir)
+    with pytest.raises(DeadError, match=r"the graph failed: .*attention_mist"):
+        await provider.embed(texts("fan"))
+
+
+def test_every_error_of_onnxruntime_is_known() -> None:
+    """A new version may have others."""
+    from onnxruntime.capi import onnxruntime_pybind11_state as state  # type: ignore[import-untyped]
+
+    theirs = [n for n, c in vars(state).items() if isinstance(c, type) and issubclass(c, BaseException)]
+    assert sorted(theirs) == sorted(STATUSES)
+
+
+class Held:
+    """A session whose first run waits until it is let go."""
+
+    def __init__(self, session: Any) -> None:
+        self._session = session
+        self.runs = 0
+        self.has_begun = threading.Event()
+        self.may_end = threading.Event()
+
+    def run(self, *arguments: Any) -> Any:
+        self.runs += 1
+        self.has_begun.set()
+        self.may_end.wait(30)
+        return self._session.run(*arguments)
+
+
+async def test_who_leaves_takes_the_batches_along_that_have_not_begun(engines_dir: Path) -> None:
+    """A thread cannot be cancelled: without this a search that gave up would keep a core until all is computed."""
+    provider = InProcess(name="in_process", models=known(), engines_dir=engines_dir)
+    session, tokenizer = provider._session(TINY)
+    held = Held(session)
+    provider._loaded[TINY] = (held, tokenizer)
+    asked = asyncio.create_task(provider.embed(texts(*["the rotation of b"] * 2000)))
+    await asyncio.to_thread(held.has_begun.wait, 30)
+    asked.cancel()
+    await asyncio.wait([asked])
+    held.may_end.set()
+    await asyncio.get_running_loop().shutdown_default_executor()  # waits for the thread
+
+    assert asked.cancelled()
+    assert held.runs == 1
 
 
 async def test_a_text_that_nobody_cut_is_refused_in_process(engines_dir: Path) -> None:
