@@ -20,6 +20,7 @@ from services.notes.pages import Page, Unreadable, read, write
 MAX_ZIP_BYTES = 64 * 1024 * 1024
 MAX_FILES = 10_000
 MAX_FILE_BYTES = 4 * 1024 * 1024
+MAX_SIDECAR_BYTES = 16 * 1024 * 1024
 MAX_TOTAL_BYTES = 256 * 1024 * 1024
 MAX_DIRECTORY_BYTES = 4 * 1024 * 1024
 """Of the archive's list of files: Python reads all of it at once, before anybody can count."""
@@ -147,7 +148,10 @@ class _Reading:
 
     def _sidecar(self, page: Page) -> bytes | None:
         info = self._sidecars.get(f"{SIDECARS}{page.note_id}.json")
-        return None if info is None else self._data(info, most=MAX_TOTAL_BYTES)
+        try:
+            return None if info is None else self._data(info, most=MAX_SIDECAR_BYTES)
+        except Unreadable as exc:
+            raise Unreadable(f"of what an export wrote beside it: {exc}; remove .cutover to do without") from exc
 
     def _data(self, info: zipfile.ZipInfo, *, most: int = MAX_FILE_BYTES) -> bytes:
         if info.flag_bits & 0x1:

@@ -18,6 +18,9 @@ from services.notes.tags import slug
 
 MAX_FRONT_MATTER_CHARS = 64 * 1024
 MAX_SLUG_CHARS = 60
+MAX_TAGS = 1000
+"""Of one file."""
+
 MAX_TITLE_CHARS, MAX_TEXT_CHARS = 300, 500_000
 """The bounds of a note's fields, here for who comes past the HTTP edge."""
 
@@ -32,6 +35,9 @@ _LONE = re.compile("[\ud800-\udfff]")
 
 YAML_BREAKS = "\x85\u2028\u2029\ufeff"
 """Line ends to YAML, which it would read as others; written as escapes they stay what they are."""
+
+_TOLD = 20
+"""Tags that are told one by one where they are left out."""
 
 _TRUE = ("true", "yes", "on")
 
@@ -176,8 +182,10 @@ def _inline_tags(text: str) -> tuple[str, ...]:
 def _slugs(names: Iterable[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
     slugs = dict.fromkeys(made for name in names if (made := slug(name)))
     kept = tuple(made for made in slugs if len(made) <= MAX_SLUG_CHARS)
-    too_long = tuple(f"tag {made[:20]!r}…: longer than {MAX_SLUG_CHARS}" for made in slugs if made not in kept)
-    return kept, too_long
+    too_long = [made for made in slugs if len(made) > MAX_SLUG_CHARS]
+    told = [f"tag {made[:20]!r}…: longer than {MAX_SLUG_CHARS}" for made in too_long[:_TOLD]]
+    more = len(slugs) - len(kept[:MAX_TAGS]) - len(told)
+    return kept[:MAX_TAGS], (*told, f"{more} more tags: a note has at most {MAX_TAGS}") if more else tuple(told)
 
 
 def _time(said: str | None) -> str | None:

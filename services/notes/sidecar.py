@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from services.notes.folder import Found, safe_path
-from services.notes.pages import MAX_SLUG_CHARS, Page, Unreadable
+from services.notes.folder import MAX_SIDECAR_BYTES, Found, safe_path
+from services.notes.pages import MAX_SLUG_CHARS, MAX_TAGS, Page, Unreadable
 from services.notes.store import Kept, Note, NoteTag, Summary, TagState, Version
 from services.notes.tags import slug
 from services.web.fields import Line, Text
 from services.web.provenance import Producer
+
+MAX_VERSIONS = 10_000
+_LEFT_OUT_BYTES = 200
+"""What is kept free to say what was left out."""
 
 Number = Annotated[int, Field(ge=1, lt=2**31)]
 
@@ -44,14 +49,15 @@ class VersionPart(_Part):
 
 
 class Sidecar(_Part):
-    """The file `.cutover/ID.json` of an export."""
+    """The file `.cutover/ID.json` of an export. `left_out` says what would have made it larger than an import takes."""
 
     format: Literal[1] = 1
     path: str
     version: Number
     summary: SummaryPart | None
-    tags: list[TagPart]
-    history: list[VersionPart]
+    tags: Annotated[list[TagPart], Field(max_length=MAX_TAGS)]
+    history: Annotated[list[VersionPart], Field(max_length=MAX_VERSIONS)]
+    left_out: Annotated[list[Line], Field(max_length=2, default_factory=list)]
 
 
 def page_of(note: Note, path: str) -> Page:
@@ -70,15 +76,32 @@ def page_of(note: Note, path: str) -> Page:
 
 
 def beside(note: Note, history: Sequence[Version]) -> bytes:
-    """The rest of it."""
+    """The rest of it. Of a history that no import would take, the oldest versions are left out and counted."""
     told = Sidecar(
         path=note.path,
         version=note.version,
         summary=None if note.summary is None else SummaryPart.model_validate(note.summary),
-        tags=[TagPart.model_validate(t) for t in note.tags],
-        history=[VersionPart.model_validate(v) for v in history],
+        tags=[TagPart.model_validate(t) for t in note.tags[:MAX_TAGS]],
+        history=[],
+        left_out=[],
     )
+    room = MAX_SIDECAR_BYTES - len(told.model_dump_json().encode()) - _LEFT_OUT_BYTES
+    told.history = _newest(history, room)
+    counts = {"oldest versions": len(history) - len(told.history), "tags": len(note.tags) - len(told.tags)}
+    told.left_out = [f"{count} {what}" for what, count in counts.items() if count]
     return told.model_dump_json().encode()
+
+
+def _newest(history: Sequence[Version], room: int) -> list[VersionPart]:
+    """As many of the newest versions as fit into so many bytes."""
+    fit = []
+    for version in sorted(history, key=lambda v: v.version, reverse=True)[:MAX_VERSIONS]:
+        part = VersionPart.model_validate(version)
+        room -= len(part.model_dump_json().encode()) + 1
+        if room < 0:
+            break
+        fit.append(part)
+    return fit
 
 
 def kept(found: Found, page: Page) -> Kept:
@@ -92,8 +115,9 @@ def kept(found: Found, page: Page) -> Kept:
     told = _parsed(found.sidecar)
     newest = max(told.history, key=lambda v: v.version, default=None)
     is_same = newest is None or (newest.title, newest.text) == (page.title, page.text)
+    left_out = tuple(f"{said}: the export left them out" for said in told.left_out)
     return Kept(
-        page=page,
+        page=replace(page, left_out=page.left_out + left_out),
         path=told.path,
         version=told.version if is_same else told.version + 1,
         summary=None if told.summary is None else Summary(**dict(told.summary)),

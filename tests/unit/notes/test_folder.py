@@ -44,6 +44,14 @@ class TestWhatIsTaken:
 
         assert list(notes_in(archive)) == [Found(path="a.md", page=page, sidecar=b'{"more": 1}')]
 
+    def test_what_lies_beside_a_note_has_a_bound_of_its_own(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(folder, "MAX_SIDECAR_BYTES", 10)
+        archive = io.BytesIO()
+        with zipfile.ZipFile(archive, "w") as out:
+            add_note(out, Page(path="a.md", title="A", text="x", note_id="f" * 32), b"x" * 11)
+
+        assert "wrote beside it: it is larger than 10 bytes" in str(found(archive)["a.md"].reason)
+
 
 OUT = ["/etc/x.md", "../x.md", "a/../../x.md", "C:/x.md", "..\\x.md"]
 

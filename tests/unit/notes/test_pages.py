@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.notes.pages import ID_KEY, MAX_FRONT_MATTER_CHARS, Page, Unreadable, read, write
+from services.notes.pages import ID_KEY, MAX_FRONT_MATTER_CHARS, MAX_TAGS, Page, Unreadable, read, write
 from services.notes.tags import slug
 
 OBSIDIAN = b"""---
@@ -103,6 +103,14 @@ class TestForeignFiles:
 
         assert page.tags == ("ok",)
         assert page.left_out[0].startswith("tag 'word-word")
+
+    def test_tags_without_end_are_cut_and_counted(self) -> None:
+        """Those that are too long are told one by one, but not all thousands of them."""
+        said = [f"#{'a' * 60}{n}" for n in range(50)] + [f"#t{n}" for n in range(MAX_TAGS + 5)]
+        page = read("x.md", " ".join(said).encode())
+
+        assert page.tags == tuple(f"t{n}" for n in range(MAX_TAGS))
+        assert (len(page.left_out), page.left_out[-1]) == (21, "35 more tags: a note has at most 1000")
 
     @pytest.mark.parametrize(("data", "reason"), SPOILT, ids=[reason for _, reason in SPOILT])
     def test_what_is_no_note_is_refused_with_its_reason(self, data: bytes, reason: str) -> None:
