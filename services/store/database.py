@@ -7,6 +7,7 @@ when they began. A transaction that a killed process leaves behind is rolled bac
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
@@ -23,6 +24,11 @@ T = TypeVar("T")
 READERS = 4
 """Reads that run at a time, each on a connection of its own."""
 
+FORGET_S = 0.5
+"""How long a deletion, and each write behind it, waits for readers that hold SQLite's log, in seconds."""
+
+LOG = logging.getLogger("cutover.store.database")
+
 
 class Database:
     """Use as `async with`. `url` is `sqlite:////path/to/file` or `postgresql://user@host/database`."""
@@ -32,6 +38,7 @@ class Database:
         self._schema = schema
         self._is_sqlite = self._url.get_backend_name() == "sqlite"
         self.label = str(self._url.database) if self._is_sqlite else self._url.render_as_string(hide_password=True)
+        self._owes = self._is_sqlite  # deleted texts may be in the log: a killed process leaves it as it is
         self._engines: tuple[Engine, Engine] | None = None
         self._writer: ThreadPoolExecutor | None = None
         self._readers: ThreadPoolExecutor | None = None
@@ -68,9 +75,12 @@ class Database:
         return await self._on(self._writer, lambda: self._writing(work))
 
     async def forget(self) -> None:
-        """Let nothing of what was deleted stay behind in SQLite's log; PostgreSQL's own vacuum does that there."""
-        if self._is_sqlite:
-            await self._on(self._writer, lambda: sqlite.forget(self._opened()[1]))
+        """Let nothing of what was deleted stay behind in SQLite's log; PostgreSQL's own vacuum does that there.
+
+        The deletion stands, whatever becomes of the log: what cannot be done now is done after the next write.
+        """
+        if self._is_sqlite and (why := await self._on(self._writer, lambda: self._forget(FORGET_S))):
+            LOG.warning("store.forget_owed store=%s reason=%s", self.label, why)
 
     async def check(self) -> dict[str, str]:
         """What answers, by part: the database, and what it searches with. Raises `StoreError` when it does not."""
@@ -97,7 +107,19 @@ class Database:
         with self._opened()[1].begin() as c:
             if not self._is_sqlite:
                 postgres.alone(c, self._schema.name)
-            return work(c)
+            result = work(c)
+        if self._owes:
+            self._forget(0)
+        return result
+
+    def _forget(self, wait_s: float) -> str:
+        """Why deleted texts are still in the log; "" when they are not."""
+        self._owes, why = True, "a reader holds it"
+        try:
+            self._owes = not sqlite.forget(self._opened()[1], wait_s=wait_s)
+        except (sqlalchemy.exc.SQLAlchemyError, sqlite.driver().Error) as exc:
+            why = postgres.told(getattr(exc, "orig", None) or exc)
+        return why if self._owes else ""
 
     def _parts(self, c: Connection) -> dict[str, str]:
         everything = "sqlite_master" if self._is_sqlite else "schema_version"

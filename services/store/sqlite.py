@@ -86,13 +86,16 @@ def make_folder(url: sqlalchemy.URL) -> None:
         raise StoreError(f"cannot make the folder of {path}: {exc}") from exc
 
 
-def forget(made: Engine) -> None:
-    """Let nothing of what was deleted stay behind in the write-ahead log."""
+def forget(made: Engine, *, wait_s: float) -> bool:
+    """Let nothing of what was deleted stay behind in the write-ahead log. False: a reader still holds it."""
     raw = made.raw_connection()
     try:
-        raw.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        raw.cursor().execute(f"PRAGMA busy_timeout={wait_s * 1000:.0f}")
+        is_held, *_ = raw.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
     finally:
+        raw.cursor().execute(f"PRAGMA busy_timeout={BUSY_S * 1000:.0f}")
         raw.close()
+    return not is_held
 
 
 def is_full(error: BaseException | None) -> bool:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import shutil
 import threading
 from pathlib import Path
 
@@ -12,7 +14,7 @@ from sqlalchemy import URL, Column, Connection, Integer, MetaData, Table, func, 
 from services.store.database import Database
 from services.store.errors import StoreError
 from services.store.schema import Schema, statements
-from services.store.sqlite import url_of
+from services.store.sqlite import driver, url_of
 
 TABLES = MetaData()
 THING = Table("thing", TABLES, Column("x", Integer, primary_key=True), Column("y", Integer))
@@ -180,6 +182,39 @@ class TestTrouble:
 
 
 class TestFile:
+    async def test_a_deleted_text_that_a_reader_holds_goes_with_the_next_write(
+        self, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """The deletion is done and answered meanwhile, and the log says what is owed."""
+
+        def held() -> bool:
+            return any(b"confidential" in file.read_bytes() for file in tmp_path.iterdir())
+
+        async with Database(url_of(tmp_path / "x.db"), ONE) as database:
+            await database.write(lambda c: c.execute(text("CREATE TABLE note AS SELECT 'confidential' AS text")))
+            await database.forget()
+            with contextlib.closing(driver().connect(str(tmp_path / "x.db"), isolation_level=None)) as reader:
+                reader.execute("BEGIN").execute("SELECT * FROM note").fetchall()
+                await database.write(lambda c: c.execute(text("DELETE FROM note")))
+                await database.forget()
+                assert held()
+                assert f"store.forget_owed store={tmp_path / 'x.db'} reason=a reader holds it" in caplog.text
+                await database.write(lambda c: added(1, c))
+            await database.write(lambda c: added(2, c))
+            assert not held()
+            assert await database.read(count) == 2
+
+    async def test_what_a_killed_process_deleted_is_not_in_the_log_of_the_next(self, tmp_path: Path) -> None:
+        """It had no time to see to that itself; its folder is copied as the kill would leave it."""
+        (tmp_path / "old").mkdir()
+        async with Database(url_of(tmp_path / "old" / "x.db"), ONE) as database:
+            await database.write(lambda c: c.execute(text("CREATE TABLE note AS SELECT 'confidential' AS text")))
+            await database.write(lambda c: c.execute(text("DELETE FROM note")))
+            shutil.copytree(tmp_path / "old", tmp_path / "new")
+        assert any(b"confidential" in file.read_bytes() for file in (tmp_path / "new").iterdir())
+        async with Database(url_of(tmp_path / "new" / "x.db"), ONE):
+            assert not any(b"confidential" in file.read_bytes() for file in (tmp_path / "new").iterdir())
+
     async def test_a_file_that_is_no_database_is_told(self, tmp_path: Path) -> None:
         """The message names the file."""
         (tmp_path / "x.db").write_bytes(b"not a database at all" * 100)
