@@ -76,10 +76,9 @@ class Ingest:
         new = NewDocument(
             title=wanted.title, text=text, spans=spans, collection=wanted.collection, media_type=Kind.TEXT
         )
-        document, is_new = await documents.put(new)
-        if is_new and self._meaning is not None:
-            await self.again(documents, document.id)
-        return document, is_new
+        stored = await documents.put(new, then=REINDEX if self._meaning is not None else "")
+        self.wake()
+        return stored
 
     async def take(self, documents: Documents, source: Source, wanted: Wanted) -> Job | DocumentInfo:
         """The job that reads `source`, which is kept by then; the document where its content is there already."""
@@ -149,8 +148,8 @@ class Ingest:
         try:
             await documents.put(await self._with_vectors(new), job=job)
         except (LLMError, ForeignSpace):  # found by words until the job that embeds it has had its turn
-            document, _ = await documents.put(new, job=job)
-            await self.again(documents, document.id)
+            await documents.put(new, job=job, then=REINDEX)
+            self.wake()
 
     async def _reindex(self, job: Job) -> None:
         documents = self._of(job.workspace)

@@ -114,10 +114,10 @@ class Documents(Protocol):
     async def add(self, title: str, text: str, spans: Sequence[Span]) -> tuple[Document, bool]:
         """The stored document, and whether it is new; title and text that are there already are not stored twice."""
 
-    async def put(self, new: NewDocument, *, job: Job | None = None) -> tuple[Document, bool]:
+    async def put(self, new: NewDocument, *, job: Job | None = None, then: str = "") -> tuple[Document, bool]:
         """As `add`, with all that is known of it. Raises `CollectionGone`.
 
-        With `job`, that is done by the same write: raises `LeaseLost`.
+        With `job`, that is done by the same write: raises `LeaseLost`. A new one also gets a job of the kind `then`.
         """
 
     async def reindex(self, document_id: str, new: NewDocument, *, job: Job | None = None) -> Document | None:

@@ -77,9 +77,11 @@ class WorkspaceDocuments:
     async def add(self, title: str, text: str, spans: Sequence[Span]) -> tuple[Document, bool]:
         return await self.put(NewDocument(title=title, text=text, spans=spans, media_type="text/plain"))
 
-    async def put(self, new: NewDocument, *, job: Job | None = None) -> tuple[Document, bool]:
+    async def put(self, new: NewDocument, *, job: Job | None = None, then: str = "") -> tuple[Document, bool]:
         def work(c: Connection) -> tuple[Document, bool]:
             stored, is_new = store_rows.put(c, self.workspace, new, self._now())
+            if then and is_new:
+                store_rows.enqueue_for(c, self.workspace, stored.id, then, self._now())
             self._end(c, job, stored)
             return stored, is_new
 

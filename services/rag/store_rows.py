@@ -12,6 +12,7 @@ from sqlalchemy import Connection, Row, and_, delete, func, insert, select, upda
 from services.rag.parsed import Page, page_of
 from services.rag.store import Chunk, CollectionGone, Document, DocumentInfo, NewDocument, content_hash, document_id
 from services.rag.store_tables import CHUNK, COLLECTION, DOCUMENT, JOBS, VECTORS, WORDS
+from services.store.jobs import Job
 
 _HIDDEN = ("workspace", "text", "pages")
 _CHUNKS = (
@@ -126,9 +127,14 @@ def reindex_all(c: Connection, kind: str, at: str) -> int:
     c.execute(update(DOCUMENT).values(is_embedded=0))
     every = c.execute(select(DOCUMENT.c.workspace, DOCUMENT.c.id).order_by(DOCUMENT.c.number)).tuples().all()
     for workspace, identifier in every:
-        payload = {"name": identifier, "document_id": identifier}
-        JOBS.enqueue(c, workspace=workspace, kind=kind, payload=payload, at=at)
+        enqueue_for(c, workspace, identifier, kind, at)
     return len(every)
+
+
+def enqueue_for(c: Connection, workspace: str, identifier: str, kind: str, at: str) -> Job:
+    """A job `kind` for the document."""
+    payload = {"name": identifier, "document_id": identifier}
+    return JOBS.enqueue(c, workspace=workspace, kind=kind, payload=payload, at=at)
 
 
 def _index(c: Connection, workspace: str, number: int, new: NewDocument) -> None:

@@ -275,8 +275,8 @@ class TestUploads:
         assert claim is not None
         assert await mine.forget_job(job.id)
         with pytest.raises(LeaseLost):
-            await mine.put(NEW, job=claim)
-        assert await mine.page(9, 0) == []
+            await mine.put(NEW, job=claim, then="reindex")
+        assert (await mine.page(9, 0), await mine.jobs(9)) == ([], [])
         assert await store.database.read(lambda c: c.execute(select(UPLOAD.c.job)).all()) == []
 
     async def test_a_dead_letter_keeps_its_upload_for_another_try(self, store: StoredDocuments) -> None:

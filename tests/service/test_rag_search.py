@@ -16,8 +16,11 @@ from services.llm.registry import model
 from services.llm.spaces import Embeddings, EmbedRequest
 from services.rag import app as rag_app
 from services.rag.ingest import REINDEX
-from services.rag.store_documents import StoredDocuments
+from services.rag.store_documents import StoredDocuments, WorkspaceDocuments
 from services.settings import Settings
+from services.store.clock import utc_now
+from services.store.errors import StoreError
+from services.store.jobs import Job
 from tests.service.scripted import Desk, ScriptedClient, answer, served
 
 MEANINGS = {"car": 0, "vehicle": 0, "automobile": 0, "soup": 1, "broth": 1}
@@ -137,6 +140,39 @@ async def test_an_upload_is_embedded_by_the_job_that_reads_it(desk: Desk) -> Non
 
     assert [job["state"] for job in jobs] == ["done"]
     assert (await search(desk, "vehicle", mode="dense"))["hits"][0]["text"].startswith("The automobile")
+
+
+class OneWriteDocuments(WorkspaceDocuments):
+    """Documents of a process that ends before it could write a job on its own."""
+
+    async def enqueue(self, *, kind: str, payload: dict[str, str]) -> Job:
+        raise StoreError(f"nobody is left to write {kind} of {payload}")
+
+
+class OneWrite(StoredDocuments):
+    def of(self, workspace: str) -> OneWriteDocuments:
+        return OneWriteDocuments(self.database, workspace, utc_now)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"json": {"title": "Fleet", "text": "The automobile is parked."}},
+        {"files": {"file": ("fleet.txt", b"The automobile is parked.")}},
+    ],
+)
+async def test_a_document_without_vectors_and_the_job_that_makes_them_are_one_write(
+    embedding: Settings, embedder: EmbeddingClient, monkeypatch: pytest.MonkeyPatch, body: dict[str, Any]
+) -> None:
+    """Who dies after the first leaves no document behind that words alone will ever find."""
+    monkeypatch.setattr(rag_app, "_tokenizer", lambda settings: None)
+    embedder.broken = DeadError("nobody embeds", provider="in_process")
+    store = OneWrite(embedding.stores.url("rag"))
+    async with served(rag_app.build(embedding, client=embedder, store=store), embedder) as made:
+        assert (await made.http.post("/v1/documents", **body)).status_code in (201, 202)
+        jobs = await idle(made)
+
+    assert [j["error"]["code"] for j in jobs if j["kind"] == REINDEX] == ["not-embedded"]
 
 
 async def test_a_collection_that_goes_while_its_upload_is_embedded_takes_it_along(
