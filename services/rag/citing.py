@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from services.rag.chunking import Span, supporting
 from services.rag.store import Hit
-from services.store.words import terms
+from services.store.words import STOP_WORDS
 
 MIN_SUPPORT = 0.5
 """Share of an answer's words that a strict answer must find in what it cites. Numbers must all be there."""
@@ -56,15 +56,16 @@ def is_supported(answer: str, passages: Sequence[str]) -> bool:
 
     Words, not meaning: it catches what was made up beside the passages, not what was turned round inside them.
     """
-    said = set(terms(_MARKER.sub(" ", answer)))
-    held = {word for passage in passages for word in _all_terms(passage)}
+    said = _words(_MARKER.sub(" ", answer)) - STOP_WORDS
+    held = {word for passage in passages for word in _words(passage)}
     if not said or any(_DIGIT.search(word) and word not in held for word in said):
         return False
     return len(said & held) >= MIN_SUPPORT * len(said)
 
 
-def _all_terms(passage: str) -> set[str]:
-    return set(re.findall(r"\w+", passage.lower()))
+def _words(text: str) -> set[str]:
+    """All of them; a search takes the first few only."""
+    return {word for word in re.findall(r"\w+", text.lower()) if word.strip("_")}
 
 
 def _citation(n: int, hit: Hit, answer: str) -> Citation:

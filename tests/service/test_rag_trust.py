@@ -11,6 +11,8 @@ from services.rag.citing import is_supported, says_nothing
 from tests.service.scripted import Desk, answer, ended, events
 
 BACKUPS = "The nightly backup of rack B starts at 02:40."
+MANY = " ".join(f"word{chr(97 + n // 8)}{chr(97 + n % 8)}" for n in range(40)) + "."
+"""More words than a search takes."""
 
 
 async def store(rag: Desk, title: str, text: str) -> str:
@@ -101,8 +103,10 @@ class TestStrict:
             ("The backup of rack C starts at 05:40.", False),
             ("Zebras won the race yesterday.", False),
             ("Yes.", False),
+            (f"{MANY} At 02:40.", True),
+            (f"{MANY} At 05:40.", False),
             ("", False),
         ],
     )
     def test_support_is_words_and_every_number(self, said: str, is_so: bool) -> None:
-        assert is_supported(said, [BACKUPS]) is is_so
+        assert is_supported(said, [BACKUPS, MANY]) is is_so
