@@ -35,23 +35,34 @@ def backup(url: str, name: str, target: Path, *, programs: Path | None = None) -
     `programs` is the folder of PostgreSQL's own `pg_dump` and `pg_restore` where they are not on the PATH.
     """
     if target.exists():
-        raise StoreError(f"{target} is there already; name another file, or move it away")
+        raise _taken(target)
     address = sqlalchemy.make_url(url)
-    part = target.with_name(f"{target.name}.part")
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        part.unlink(missing_ok=True)
-        part.touch(mode=0o600)
-        if address.get_backend_name() == "sqlite":
-            kind = _copy_file(Path(address.database or ""), part)
-        else:
-            kind = _dump(address, name, part, programs)
-        _settle(part, target)
+        with _part(target) as part:
+            if address.get_backend_name() == "sqlite":
+                kind = _copy_file(Path(address.database or ""), part)
+            else:
+                kind = _dump(address, name, part, programs)
+            _settle(part, target)
     except OSError as exc:
         raise StoreError(f"cannot write {target}: {exc.strerror}", is_full=exc.errno == 28) from exc
-    finally:
-        part.unlink(missing_ok=True)
     return Backup(path=target, kind=kind, bytes=target.stat().st_size)
+
+
+def _taken(target: Path) -> StoreError:
+    return StoreError(f"{target} is there already; name another file, or move it away")
+
+
+@contextlib.contextmanager
+def _part(target: Path) -> Iterator[Path]:
+    """A file beside `target` for this backup alone, that only its owner may read; it is gone in the end."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=target.parent, prefix=f"{target.name}.", suffix=".part")
+    os.close(handle)
+    try:
+        yield Path(name)
+    finally:
+        Path(name).unlink(missing_ok=True)
 
 
 def _copy_file(source: Path, part: Path) -> str:
@@ -108,9 +119,16 @@ def _connection(address: sqlalchemy.URL) -> Iterator[str]:
 
 
 def _settle(part: Path, target: Path) -> None:
-    """Make the copy last, then give it its name: a file of that name is a whole backup."""
+    """Make the copy last, then give it its name: a file of that name is a whole backup.
+
+    A name that was taken meanwhile is refused. Not by a hard link, which USB disks (exFAT) have not.
+    """
     with part.open("rb") as written:
         os.fsync(written.fileno())
+    try:
+        target.touch(mode=0o600, exist_ok=False)
+    except FileExistsError as exc:
+        raise _taken(target) from exc
     part.replace(target)
     folder = os.open(target.parent, os.O_RDONLY)
     try:

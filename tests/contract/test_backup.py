@@ -85,6 +85,33 @@ async def test_a_backup_replaces_no_file(store_url: str, tmp_path: Path) -> None
     assert (tmp_path / "old").read_text() == "precious"
 
 
+def dumping(folder: Path, commands: str) -> Path:
+    """A folder of PostgreSQL's programs whose `pg_dump` runs `commands`, with the file to write as `$file`."""
+    folder.mkdir()
+    file = 'for a; do case "$a" in --file=*) file="${a#--file=}";; esac; done'
+    for name, body in (("pg_dump", f"{file}\n{commands}"), ("pg_restore", "")):
+        (folder / name).write_text(f"#!/bin/sh\n{body}\n")
+        (folder / name).chmod(0o755)
+    return folder
+
+
+async def test_of_two_backups_to_one_name_the_first_to_end_gets_it(tmp_path: Path) -> None:
+    """The other is refused, and neither writes into the other's file."""
+    target, began, go_on = tmp_path / "copies" / "copy", tmp_path / "began", tmp_path / "go_on"
+    wait = f'printf slow >"$file"; touch {began}; until [ -e {go_on} ]; do sleep 0.01; done; grep -q slow "$file"'
+    slow, fast = dumping(tmp_path / "slow", wait), dumping(tmp_path / "fast", 'printf fast >"$file"')
+    url = "postgresql://me@127.0.0.1:1/x"
+    first = asyncio.create_task(asyncio.to_thread(backup, url, "rag", target, programs=slow))
+    async with asyncio.timeout(30):
+        while not began.exists():
+            await asyncio.sleep(0.01)
+    await asyncio.to_thread(backup, url, "rag", target, programs=fast)
+    go_on.touch()
+    with pytest.raises(StoreError, match="there already"):
+        await first
+    assert (target.read_text(), [f.name for f in target.parent.iterdir()]) == ("fast", ["copy"])
+
+
 def test_a_store_that_is_not_there_is_said(tmp_path: Path) -> None:
     """And nothing is left behind."""
     with pytest.raises(StoreError, match="its service makes it"):
