@@ -6,13 +6,16 @@ is deleted. Only successes are kept: after a refusal or a failure the same key m
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Collection, MutableSequence
 from dataclasses import dataclass, field
 
 from fastapi import Request, Response
+from sqlalchemy import Connection
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from services.store.clock import Clock, utc_now
@@ -25,11 +28,11 @@ from services.web.route_path import route_path
 from services.web.spool import Spool
 from services.web.workspace import workspace
 
+log = logging.getLogger("cutover.web")
+
 HEADER = "Idempotency-Key"
 REPLAYED = "Idempotent-Replayed"
 _KEY = re.compile(r"[\x21-\x7e]{1,255}")
-MAX_KEPT_BYTES = 1024 * 1024
-"""A larger answer is not kept. What answers a creation is far below; a stream has no end to wait for."""
 
 _NOT_KEPT = {REQUEST_ID.lower(), "content-length", "date", "server", "ratelimit", "ratelimit-policy"}
 """Headers of one exchange, which the next one has of its own."""
@@ -75,6 +78,8 @@ class Idempotency:
                     raise Problem(400, "idempotency-key-invalid", f"{HEADER} is 1 to 255 printable ASCII characters")
                 await body.fill(receive)
                 kept = await self._claimed(own, key, body.fingerprint(scope))
+            except ClientDisconnect:
+                return  # nobody is left to answer, and nothing was claimed
             except HTTPException as problem:
                 await of_http(problem).response(scope["state"]["request_id"])(scope, receive, send)
                 return
@@ -110,16 +115,18 @@ class Idempotency:
                 return reply
 
     async def _answer(self, own: str, key: str, scope: Scope, receive: Receive, send: Send) -> None:
-        """Have the app answer, and keep that before the caller sees it. An app that raises leaves the claim open."""
-        memory, answer = self._memory, _Answer(send)
+        """Have the app answer, and keep that before the caller sees it. An app that raises leaves the claim open.
+
+        So does a store that fails now: the thing is made and the caller is told, and a retry is not worked on again.
+        """
+        memory, answer = self._memory, _Answer()
         await self._app(scope, receive, answer.take)
-        reply = answer.reply()
-        if reply is None:
-            await memory.database.write(lambda c: memory.replies.release(c, own, key))
-        else:
-            location = answer.headers.get("location")
-            await memory.database.write(lambda c: memory.replies.keep(c, own, key, reply, location=location))
-        await answer.release()
+        try:
+            await memory.database.write(lambda c: answer.settle(c, memory.replies, own, key))
+        except StoreError as error:
+            log.error("idempotency.not_kept status=%d reason=%s", answer.status, error)
+        for message in answer.held:
+            await send(message)
 
     async def _deleting(self, scope: Scope, receive: Receive, send: Send) -> None:
         """What was deleted must not live on in an answer about it."""
@@ -137,36 +144,26 @@ class Idempotency:
 
 @dataclass(slots=True)
 class _Answer:
-    """An answer that is held back until it is kept; one that cannot be kept goes straight through."""
+    """An answer that is held back, whole, until it is kept. What creates answers with one thing, never with a stream."""
 
-    send: Send
     held: MutableSequence[Message] = field(default_factory=list)
     status: int = 0
-    headers: Headers = field(default_factory=Headers)
-    body: bytearray = field(default_factory=bytearray)
-    is_kept: bool = True
 
     async def take(self, message: Message) -> None:
         if message["type"] == "http.response.start":
-            self.status, self.headers = message["status"], Headers(raw=message["headers"])
-            self.is_kept = 200 <= self.status < 300 and "event-stream" not in self.headers.get("content-type", "")
+            self.status = message["status"]
         self.held.append(message)
-        if self.is_kept:
-            self.body += message.get("body", b"")
-            self.is_kept = len(self.body) <= MAX_KEPT_BYTES
-        if not self.is_kept:
-            await self.release()
 
-    async def release(self) -> None:
-        """Let the caller have what was held back."""
-        while self.held:
-            await self.send(self.held.pop(0))
-
-    def reply(self) -> Reply | None:
-        if not self.is_kept or not self.status:
-            return None
-        headers = {k: v for k, v in self.headers.items() if k not in _NOT_KEPT}
-        return Reply(status=self.status, headers=headers, body=bytes(self.body))
+    def settle(self, c: Connection, replies: Replies, own: str, key: str) -> None:
+        """Keep a success; let the key of anything else be tried again."""
+        if not 200 <= self.status < 300:
+            replies.release(c, own, key)
+            return
+        headers = Headers(raw=self.held[0]["headers"])
+        kept = {k: v for k, v in headers.items() if k not in _NOT_KEPT}
+        body = b"".join(message.get("body", b"") for message in self.held)
+        reply = Reply(status=self.status, headers=kept, body=body)
+        replies.keep(c, own, key, reply, location=headers.get("location"))
 
 
 def _again(reply: Reply) -> Response:

@@ -98,6 +98,7 @@ class Things:
     made: list[bytes] = field(default_factory=list)
     answers: list[int] = field(default_factory=lambda: [201])
     gate: asyncio.Event | None = None
+    more: str = ""
     came: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def make(self, request: Request) -> Response:
@@ -111,7 +112,7 @@ class Things:
         if status < 300:
             self.made.append(body)
         headers = {"Location": f"/v1/things/{len(self.made)}"}
-        return Response(f"thing {len(self.made)}", status, headers)
+        return Response(f"thing {len(self.made)}{self.more}", status, headers)
 
     async def delete(self) -> Response:
         return Response(status_code=204)
