@@ -7,8 +7,8 @@ Keys that Notes has no field for are kept as they stand and written again.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import PurePosixPath
 
@@ -91,6 +91,11 @@ def read(path: str, data: bytes) -> Page:
 def write(page: Page) -> bytes:
     """The file of a note; `read` gives the same note back."""
     kept = {key.value for key, _ in _pairs(page.properties)}
+    return f"---\n{_own(page, kept)}{page.properties}---\n\n{page.text}".encode()
+
+
+def _own(page: Page, kept: Collection[str]) -> str:
+    """The front matter that Notes has fields for, less the keys that are `kept` as they stand."""
     own = {
         "title": page.title,
         "created": page.created_at,
@@ -101,8 +106,7 @@ def write(page: Page) -> bytes:
     }
     said = {key: value for key, value in own.items() if value is not None and key not in kept}
     is_plain = not any(mark in page.title for mark in YAML_BREAKS)
-    front = yaml.safe_dump(said, allow_unicode=is_plain, sort_keys=False, width=float("inf")) if said else ""
-    return f"---\n{front}{page.properties}---\n\n{page.text}".encode()
+    return yaml.safe_dump(said, allow_unicode=is_plain, sort_keys=False, width=float("inf")) if said else ""
 
 
 def _decoded(data: bytes) -> str:
@@ -123,12 +127,12 @@ def _split(text: str) -> tuple[list[tuple[yaml.ScalarNode, yaml.Node]], str]:
         return [], text
     front, body = text[opening.end() : closing.start()], text[closing.end() :]
     blank = re.match(r"\r?\n", body)
+    if len(front) > MAX_FRONT_MATTER_CHARS:
+        raise Unreadable(f"its front matter is longer than {MAX_FRONT_MATTER_CHARS} characters")
     return _pairs(front), body[blank.end() :] if blank else body
 
 
 def _pairs(front: str) -> list[tuple[yaml.ScalarNode, yaml.Node]]:
-    if len(front) > MAX_FRONT_MATTER_CHARS:
-        raise Unreadable(f"its front matter is longer than {MAX_FRONT_MATTER_CHARS} characters")
     try:
         node = yaml.compose(front, Loader=yaml.BaseLoader)
     except yaml.YAMLError as exc:
@@ -220,3 +224,9 @@ def _check(page: Page) -> None:
     for holds, said in problems:
         if holds:
             raise Unreadable(said)
+    at = "2000-01-01T00:00:00.000+00:00"
+    stored = replace(page, created_at=at, updated_at=at, is_archived=True, note_id="0" * 32)
+    if len(page.properties) + len(_own(stored, ())) > MAX_FRONT_MATTER_CHARS:
+        raise Unreadable(
+            f"its front matter is longer than {MAX_FRONT_MATTER_CHARS} characters once it is written again"
+        )

@@ -171,3 +171,13 @@ class TestForeignFolders:
 
         assert [(f.path, str(f.outcome)) for f in report] == [("Plan.md", "refused"), ("other.md", "new")]
         assert ".cutover" in str(report[0].reason)
+
+    async def test_front_matter_that_grows_when_it_is_written_is_refused_and_the_export_goes_on(
+        self, notebooks: StoredNotebooks
+    ) -> None:
+        notebook = notebooks.of("ours")
+        grows = f"---\nk: [{'a,' * 30_000}]\n---\ntext"
+        report = await bring_in(notebook, packed({"a.md": grows, "b.md": "fine"}))
+
+        assert [str(f.outcome) for f in report] == ["refused", "new"]
+        assert [name for name in await exported(notebook) if name.endswith(".md")] == ["b.md"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import PurePosixPath
 
 import pytest
@@ -48,6 +49,7 @@ SPOILT: list[tuple[bytes, str]] = [
     (b"---\na: " + b"[" * 5000 + b"\n---\ntext", "nested too deeply"),
     (b"---\na: " + b"x" * MAX_FRONT_MATTER_CHARS + b"\n---\ntext", "longer than 65536"),
     (b"---\ntitle: " + b"t" * 301 + b"\n---\ntext", "title is longer"),
+    (b"---\nk: [" + b"a," * 30_000 + b"]\n---\ntext", "longer than 65536 characters once"),
     (b'---\ntitle: "\\ud800"\n---\ntext', "half of a surrogate pair"),
     (b"x" * 500_001, "longer than 500000"),
     (f"---\n{ID_KEY}: {'a' * 65}\n---\ntext".encode(), "not one of ours"),
@@ -58,6 +60,13 @@ def text(least: int, most: int) -> st.SearchStrategy[str]:
     """What a note's field may hold: no NUL, no half of a surrogate pair, not only white space."""
     characters = st.characters(exclude_characters="\0", exclude_categories=("Cs",))
     return st.text(characters, min_size=least, max_size=most).filter(lambda t: bool(t.strip()))
+
+
+def tried(data: bytes) -> Page | None:
+    try:
+        return read("x.md", data)
+    except Unreadable:
+        return None
 
 
 TIMES = st.datetimes().map(lambda t: t.isoformat(timespec="milliseconds") + "+00:00")
@@ -143,6 +152,21 @@ class TestRoundTrip:
         page = Page(path="x.md", title=title, text=body, tags=tuple(tags), note_id="a" * 32, properties=properties)
         once = read("x.md", write(page))
         assert (once, once.properties) == (read("x.md", write(once)), properties)
+
+    def test_what_is_stored_already_is_written_however_long(self) -> None:
+        """One note must not take the export from all others."""
+        page = Page(path="x.md", title="A", text="x", properties=f"k: {'a' * MAX_FRONT_MATTER_CHARS}\n")
+        assert page.properties in write(page).decode()
+
+    def test_what_is_just_not_too_long_comes_back_with_all_that_a_store_adds(self) -> None:
+        """Its times and its id."""
+        lengths = range(MAX_FRONT_MATTER_CHARS - 200, MAX_FRONT_MATTER_CHARS, 10)
+        taken = [page for n in lengths if (page := tried(f"---\nk: {'a' * n}\n---\ntext".encode()))]
+        at = "2024-01-01T00:00:00.000+00:00"
+        page = replace(taken[-1], note_id="a" * 32, created_at=at, updated_at=at, is_archived=True)
+
+        assert 0 < len(taken) < len(lengths)
+        assert read("x.md", write(page)) == page
 
     @given(st.text(st.sampled_from("-\n: #[]{}'\"ab.\r\t&*!|>"), max_size=60))
     def test_no_file_is_a_crash(self, said: str) -> None:
