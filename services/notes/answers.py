@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
@@ -104,7 +105,7 @@ class Answers:
     async def _retrieve(self, question: Question) -> list[Passage]:
         hits, _ = await self._find(question.text, MOST_NOTES)
         notes = [await self._notebook.get(hit.id) for hit in hits]
-        shown = best(question.text, [note for note in notes if note is not None], question.k)
+        shown = await asyncio.to_thread(best, question.text, [n for n in notes if n is not None], question.k)
         room = self._context - question.max_tokens
         while shown and prompt_bound(messages(question.text, shown)) > room:
             shown.pop()

@@ -48,7 +48,10 @@ def passages(note: Note) -> list[Passage]:
 
 
 def best(question: str, notes: Iterable[Note], k: int) -> list[Passage]:
-    """The `k` passages of `notes`, which come best first, that share the most words with the question."""
+    """The `k` passages of `notes`, which come best first, that share the most words with the question.
+
+    Of eight notes of 500,000 characters it takes seconds: call it in a thread.
+    """
     wanted = terms(question)
     ranked = [
         (-_shared(wanted, piece.text), rank, piece.start, piece)
@@ -84,9 +87,9 @@ def _citation(n: int, piece: Passage, answer: str) -> Citation:
 
 def _shared(wanted: Sequence[str], text: str) -> int:
     words = {word.lower() for word in _WORD.findall(text)}
-    return sum(any(_is_alike(term, word) for word in words) for term in wanted)
+    return sum(term in words or any(_is_alike(term, word) for word in words) for term in wanted)
 
 
 def _is_alike(one: str, other: str) -> bool:
-    short, long = sorted((one, other), key=len)
-    return one == other or (len(short) >= _STEM_CHARS and long.startswith(short))
+    short, long = (one, other) if len(one) < len(other) else (other, one)
+    return len(short) >= _STEM_CHARS and long.startswith(short)

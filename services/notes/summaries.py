@@ -55,8 +55,8 @@ class Summariser:
         """
         ends = asyncio.get_running_loop().time() + wishes.deadline_s
         for _ in range(MAX_ROUNDS):
-            pieces = [p for p in sections(text, max_bytes=self._section_bytes) if p.strip()]
-            text = "\n".join([await self._section(piece, wishes, ends) for piece in pieces])
+            pieces = await asyncio.to_thread(sections, text, max_bytes=self._section_bytes)
+            text = "\n".join([await self._section(piece, wishes, ends) for piece in pieces if piece.strip()])
             if len(text.encode()) <= self._section_bytes:
                 return text
         raise ContextTooLong(f"after {MAX_ROUNDS} rounds of summaries the note is still longer than the window")
