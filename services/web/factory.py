@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 
@@ -40,10 +41,10 @@ def application(
     return app
 
 
-def _creating(routers: tuple[APIRouter, ...]) -> set[str]:
+def _creating(routers: tuple[APIRouter, ...]) -> list[re.Pattern[str]]:
     """The paths whose POST says by its status that it creates something."""
     routes = (route for router in routers for route in router.routes if isinstance(route, APIRoute))
-    return {r.path for r in routes if "POST" in (r.methods or ()) and r.status_code in (201, 202)}
+    return [r.path_regex for r in routes if "POST" in (r.methods or ()) and r.status_code in (201, 202)]
 
 
 @asynccontextmanager

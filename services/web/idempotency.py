@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Collection, MutableSequence
+from collections.abc import MutableSequence, Sequence
 from dataclasses import dataclass, field
 
 from fastapi import Request, Response
@@ -48,26 +48,28 @@ class Memory:
 
 
 class Idempotency:
-    """Middleware. `creating` are the paths whose POST creates something; elsewhere the header means nothing."""
+    """Middleware. `creating` are the paths whose POST creates something, each a whole one as the router matches it.
 
-    def __init__(self, app: ASGIApp, *, memory: Memory, creating: Collection[str]) -> None:
+    Elsewhere the header means nothing.
+    """
+
+    def __init__(self, app: ASGIApp, *, memory: Memory, creating: Sequence[re.Pattern[str]]) -> None:
         self._app = app
         self._memory = memory
-        self._creating = frozenset(creating)
+        self._creating = tuple(creating)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         is_http = scope["type"] == "http"
         if is_http and scope["method"] == "DELETE":
             await self._deleting(scope, receive, send)
-        elif (
-            is_http
-            and scope["method"] == "POST"
-            and route_path(scope) in self._creating
-            and HEADER in Headers(scope=scope)
-        ):
+        elif is_http and scope["method"] == "POST" and HEADER in Headers(scope=scope) and self._creates(scope):
             await self._creating_once(scope, receive, send)
         else:
             await self._app(scope, receive, send)
+
+    def _creates(self, scope: Scope) -> bool:
+        path = route_path(scope)
+        return any(pattern.match(path) for pattern in self._creating)
 
     async def _creating_once(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope)
@@ -144,7 +146,7 @@ class Idempotency:
 
 @dataclass(slots=True)
 class _Answer:
-    """An answer that is held back, whole, until it is kept. What creates answers with one thing, never with a stream."""
+    """An answer that is held back, whole, until it is kept. What creates answers with one thing, not with a stream."""
 
     held: MutableSequence[Message] = field(default_factory=list)
     status: int = 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -120,7 +121,8 @@ class Things:
 
 def app_of(things: Things, database: Database) -> FastAPI:
     app = FastAPI()
-    app.add_middleware(Idempotency, memory=Memory(database=database, replies=REPLIES), creating=["/v1/things"])
+    creating = [re.compile("^/v1/things$")]
+    app.add_middleware(Idempotency, memory=Memory(database=database, replies=REPLIES), creating=creating)
     app.add_middleware(BodyLimit, max_bytes=300_000)
     app.add_middleware(RequestId)
     problems.install(app)

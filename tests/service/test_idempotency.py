@@ -52,3 +52,14 @@ async def test_what_was_deleted_is_not_told_again(notes: Desk) -> None:
 
     assert (again.status_code, "idempotent-replayed" in again.headers) == (201, False)
     assert again.json()["id"] != first.json()["id"]
+
+
+async def test_what_a_path_names_is_worked_on_once(rag: Desk) -> None:
+    """Routes with an id in their path create as well: one job, however often it is asked for with a key."""
+    document = (await rag.http.post("/v1/documents", json={"title": "Fans", "text": "Ivo swaps the fan."})).json()
+    path = f"/v1/documents/{document['id']}/reindex"
+    answers = [await rag.http.post(path, headers=KEY) for _ in range(2)]
+
+    assert [a.status_code for a in answers] == [202, 202]
+    assert answers[1].headers["idempotent-replayed"] == "true"
+    assert len((await rag.http.get("/v1/jobs")).json()["jobs"]) == 1
