@@ -6,11 +6,11 @@ A job's result and its end are one write. Whatever is wrong with a document is t
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from services.llm.errors import LLMError
-from services.rag.chunking import Cutter
+from services.rag.chunking import Cutter, Span
 from services.rag.fetching import Reach, Resolve, fetch, resolved
 from services.rag.parsed import Limits, Refusal, Source
 from services.rag.parsing_apart import parse_apart
@@ -125,12 +125,13 @@ class Ingest:
     async def _read(self, job: Job, source: Source, *, origin: str) -> None:
         try:
             parsed = await parse_apart(source, self._limits)
+            spans = await self._cut(parsed.text)
         except Refusal as exc:
             raise _told(exc) from exc
         new = NewDocument(
             title=str(job.payload["title"]) or parsed.title or source.name,
             text=parsed.text,
-            spans=await asyncio.to_thread(self._cutter.passages, parsed.text),
+            spans=spans,
             collection=str(job.payload["collection"]),
             source=origin,
             media_type=parsed.media_type,
@@ -156,19 +157,25 @@ class Ingest:
         document = await documents.get(str(job.payload["document_id"]))
         if document is None:
             raise JobError("document-gone", "the document was deleted meanwhile", permanent=True)
-        new = NewDocument(
-            title=document.title,
-            text=document.text,
-            spans=await asyncio.to_thread(self._cutter.passages, document.text),
-            pages=document.pages,
-        )
         try:
+            spans = await self._cut(document.text)
+            new = NewDocument(title=document.title, text=document.text, spans=spans, pages=document.pages)
             new = await self._with_vectors(new)
             await documents.reindex(document.id, new, job=job)
+        except Refusal as exc:
+            raise _told(exc) from exc
         except ForeignSpace as exc:
             raise JobError("foreign-space", str(exc), permanent=True) from exc
         except LLMError as exc:
             raise JobError("not-embedded", f"found by words only: {exc}", permanent=False) from exc
+
+    async def _cut(self, text: str) -> Sequence[Span]:
+        """The passages of a text. Raises `Refusal` for more than are held at a time."""
+        spans = await asyncio.to_thread(self._cutter.passages, text)
+        if len(spans) > self._limits.passages:
+            detail = f"it makes {len(spans)} passages, at most {self._limits.passages} are taken; split it"
+            raise Refusal("text-too-long", detail)
+        return spans
 
     async def _with_vectors(self, new: NewDocument) -> NewDocument:
         """With a vector for each passage, where an embedding model is configured. Raises `LLMError`."""

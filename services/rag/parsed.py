@@ -39,11 +39,13 @@ class Parsed:
 class Limits:
     """Bounds of reading one document; docs/RAG.md says why they are what they are.
 
-    `memory_bytes` is address space: an interpreter with the Office readers loaded needs 0.3 GB of it.
+    `memory_bytes` is address space: an interpreter with the Office readers loaded needs 0.3 GB of it. `passages`, whose
+    vectors are all in memory until they are written together, are more than 20 million characters of English make.
     """
 
     chars: int = 20_000_000
     pages: int = 5_000
+    passages: int = 50_000
     unpacked_bytes: int = 256 * 1024 * 1024
     unpacked_ratio: int = 200
     zip_entries: int = 10_000

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Row, and_, delete, func, insert, select, update
 
@@ -13,6 +13,11 @@ from services.rag.parsed import Page, page_of
 from services.rag.store import Chunk, CollectionGone, Document, DocumentInfo, NewDocument, content_hash, document_id
 from services.rag.store_tables import CHUNK, COLLECTION, DOCUMENT, JOBS, VECTORS, WORDS
 from services.store.jobs import Job
+
+T = TypeVar("T")
+
+AT_ONCE = 1000
+"""Rows that one statement is about."""
 
 _HIDDEN = ("workspace", "text", "pages")
 _CHUNKS = (
@@ -149,8 +154,9 @@ def _index(c: Connection, workspace: str, number: int, new: NewDocument) -> None
     ids = c.execute(insert(CHUNK).returning(CHUNK.c.id, sort_by_parameter_order=True), rows).scalars().all()
     WORDS.put(c, [(i, (new.title, new.text[s.start : s.end])) for i, s in zip(ids, new.spans, strict=True)])
     if new.space is not None:
-        vectors = zip(ids, new.vectors, strict=True)
-        VECTORS.put(c, new.space, [(i, workspace, new.collection, vector) for i, vector in vectors])
+        vectors = list(zip(ids, new.vectors, strict=True))
+        for some in _lots(vectors):
+            VECTORS.put(c, new.space, [(i, workspace, new.collection, vector) for i, vector in some])
         c.execute(update(DOCUMENT).where(DOCUMENT.c.number == number).values(is_embedded=1))
 
 
@@ -160,6 +166,11 @@ def _unindex(c: Connection, numbers: Sequence[int]) -> None:
     VECTORS.drop(c, ids)
     c.execute(delete(CHUNK).where(CHUNK.c.document.in_(numbers)))
     c.execute(update(DOCUMENT).where(DOCUMENT.c.number.in_(numbers)).values(is_embedded=0))
+
+
+def _lots(values: Sequence[T]) -> Iterator[Sequence[T]]:
+    """`values`, `AT_ONCE` at a time: a statement has so many parameters, and its values are in memory once more."""
+    return (values[start : start + AT_ONCE] for start in range(0, len(values), AT_ONCE))
 
 
 def _stored(c: Connection, workspace: str, identifier: str) -> Document:

@@ -9,10 +9,15 @@ from typing import Any
 import pytest
 
 from services.rag import app as rag_app
-from services.rag.ingest import INGEST
-from services.rag.parsed import Source
+from services.rag.chunking import Cutter
+from services.rag.fetching import Reach
+from services.rag.ingest import INGEST, Ingest, Wanted
+from services.rag.parsed import Limits, Source
 from services.rag.store_documents import StoredDocuments
+from services.rag.store_tables import JOBS
 from services.settings import Settings
+from services.store.clock import utc_now
+from services.store.jobs import JobError
 from services.uploads import Uploads
 from services.web.workspace import DEFAULT
 from tests.service.scripted import Desk, ScriptedClient, answer, served
@@ -234,6 +239,26 @@ class TestAcrossProcesses:
         async with served(rag_app.build(settings, client=llm), llm) as rag:
             assert (await ended(rag, job.id))["error"]["code"] == "collection-gone"
             assert await texts(rag, "zebra") == []
+
+    @pytest.mark.parametrize(("passages", "code"), [(2, "text-too-long"), (3, None)])
+    async def test_a_text_of_too_many_passages_is_refused(
+        self, settings: Settings, passages: int, code: str | None
+    ) -> None:
+        """All their vectors are in memory at once, and the service has one gigabyte in a container."""
+        async with StoredDocuments(settings.stores.url("rag")) as stored:
+            documents, source = stored.of(DEFAULT), Source(data=b"\n\n".join([b"word " * 100] * 3), name="long.txt")
+            ingest = Ingest(of=stored.of, cutter=Cutter(), limits=Limits(passages=passages), reach=Reach())
+            await ingest.take(documents, source, Wanted())
+            claim = await stored.database.write(lambda c: JOBS.claim(c, at=utc_now(), lease_s=60))
+            assert claim is not None
+            refused = None
+            try:
+                await ingest.handlers()[INGEST](claim)
+            except JobError as exc:
+                refused = exc
+
+            assert (refused and (refused.code, refused.permanent)) == (code and (code, True))
+            assert len(await documents.page(9, 0)) == (code is None)
 
     async def test_an_allowed_address_is_fetched_and_names_its_document(
         self, settings: Settings, llm: ScriptedClient
