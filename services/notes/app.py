@@ -13,7 +13,6 @@ from services.llm.client import LLMClient
 from services.llm.registry import Model, model
 from services.notes import api, api_ask, api_folder, api_jobs, api_tags, background
 from services.notes.folder import MAX_ZIP_BYTES
-from services.notes.meaning import Embedder, Embedding
 from services.notes.notebook import StoredNotebooks
 from services.notes.service import Notes
 from services.notes.store import Kind
@@ -23,6 +22,7 @@ from services.web import logs
 from services.web.factory import application
 from services.web.idempotency import Memory
 from services.web.key_file import KeyFile
+from services.web.meaning import Meaning, meaning_for
 from services.web.recording import recorder_for
 from services.web.room import Client, Room
 
@@ -38,17 +38,15 @@ def create() -> FastAPI:
     return build(settings)
 
 
-def build(settings: Settings, *, client: Client | None = None, embedder: Embedder | None = None) -> FastAPI:
-    """The app of `settings`; tests bring their own client and embedder."""
+def build(settings: Settings, *, client: Client | None = None) -> FastAPI:
+    """The app of `settings`; tests bring their own client."""
     registry = CollectorRegistry()
-    if client is None:
-        client = own = client_for(settings, SERVICE, registry)
-        embedder = own if settings.embedding.alias else None
-    embedding = _embedding(settings, embedder)
+    client = client or client_for(settings, SERVICE, registry)
+    meaning = meaning_for(settings, SERVICE, client)
     made = [Kind(name) for name in settings.after_save]
-    after_save = made if embedding is None else [Kind.VECTORS, *made]
+    after_save = made if meaning is None else [Kind.VECTORS, *made]
     notebooks = StoredNotebooks(settings.stores.url(SERVICE), after_save=after_save)
-    of = _use_cases(settings, notebooks, client, embedding)
+    of = _use_cases(settings, notebooks, client, meaning)
     room = Room(
         service=SERVICE,
         client=client,
@@ -67,16 +65,8 @@ def build(settings: Settings, *, client: Client | None = None, embedder: Embedde
     return application(room, title="Cutover Notes", routers=_routers(), larger_bodies=larger)
 
 
-def _embedding(settings: Settings, embedder: Embedder | None) -> Embedding | None:
-    """Who makes vectors; None where nobody is set to, and notes are found by their words."""
-    if embedder is None:
-        return None
-    alias, deadline_s = settings.embedding.alias, settings.limits.deadline_s
-    return Embedding(service=SERVICE, alias=alias, client=embedder, deadline_s=deadline_s)
-
-
 def _use_cases(
-    settings: Settings, notebooks: StoredNotebooks, client: Client, embedding: Embedding | None
+    settings: Settings, notebooks: StoredNotebooks, client: Client, meaning: Meaning | None
 ) -> background.NotesOf:
     """The use cases of each workspace."""
     entry = model(settings.aliases[SERVICE], settings.models_file)
@@ -89,7 +79,7 @@ def _use_cases(
             context=context,
             notebook=notebooks.of(workspace),
             client=client,
-            embedding=embedding,
+            meaning=meaning,
         )
 
     return of

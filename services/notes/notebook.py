@@ -15,12 +15,12 @@ from services.notes.store import (
     Kept,
     Kind,
     Link,
-    Meaning,
     Note,
     NoteHit,
     NoteTag,
     Outcome,
     Passage,
+    Sought,
     Summary,
     TagCount,
     TagState,
@@ -143,7 +143,7 @@ class StoredNotebook:
     async def links(self, note: Note) -> tuple[list[Link], list[str]]:
         return await self._database.read(lambda c: rows.links(c, self._workspace, note))
 
-    async def search(self, query: str, limit: int, meaning: Meaning | None = None) -> list[NoteHit]:
+    async def search(self, query: str, limit: int, meaning: Sought | None = None) -> list[NoteHit]:
         if meaning is None:
             return await self._database.read(lambda c: rows.search(c, self._workspace, query, limit))
         return await self._database.read(lambda c: vector_rows.search(c, self._workspace, query, meaning, limit))

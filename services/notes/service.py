@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 
 from services.llm.errors import LLMError
 from services.llm.types import Answer, ChatRequest
 from services.notes import prompts, tags, vocabulary
 from services.notes.answers import Answers
-from services.notes.meaning import Embedding
 from services.notes.passages import passages
-from services.notes.store import FoundBy, Note, Notebook, NoteHit, Summary
+from services.notes.store import FoundBy, Note, Notebook, NoteHit, Sought, Summary
 from services.notes.summaries import Summariser, is_too_long
 from services.notes.tags import Tag
 from services.store.clock import Clock, utc_now
 from services.store.jobs import Job
 from services.web.asking import Wishes
+from services.web.meaning import Meaning
 from services.web.provenance import producer
 from services.web.room import Client
 
@@ -23,11 +24,13 @@ STORED_TAGS_TOKENS = 64
 NEAR = 8
 """Notes like the one at hand whose tags come first."""
 
+log = logging.getLogger("cutover.notes")
+
 
 class Notes:
     """The use cases of one workspace. Saving, finding and deleting are the notebook's own and ask no model.
 
-    `context` is the smallest window of the chain, in tokens. Without `embedding` notes are found by words alone.
+    `context` is the smallest window of the chain, in tokens. Without `meaning` notes are found by words alone.
     """
 
     def __init__(
@@ -38,14 +41,14 @@ class Notes:
         context: int,
         notebook: Notebook,
         client: Client,
-        embedding: Embedding | None = None,
+        meaning: Meaning | None = None,
         now: Clock = utc_now,
     ) -> None:
         self._service = service
         self._alias = alias
         self._client = client
         self._now = now
-        self._embedding = embedding
+        self._meaning = meaning
         self._summariser = Summariser(service=service, alias=alias, context=context, client=client)
         self.notebook = notebook
         self.answers = Answers(
@@ -94,15 +97,25 @@ class Notes:
 
     async def search(self, query: str, limit: int) -> tuple[list[NoteHit], FoundBy]:
         """The best notes, and what they were judged by: words alone where nobody can make a vector now."""
-        meaning = None if self._embedding is None else await self._embedding.of_words(query)
-        return await self.notebook.search(query, limit, meaning), FoundBy.WORDS if meaning is None else FoundBy.MEANING
+        sought = await self._sought(query)
+        return await self.notebook.search(query, limit, sought), FoundBy.WORDS if sought is None else FoundBy.MEANING
 
     async def embed_note(self, note: Note, job: Job) -> None:
-        """Vectors of the note's passages. Raises `LLMError`."""
+        """Vectors of the note's passages, its title in each. Raises `LLMError`."""
         found = passages(note)
-        if self._embedding is not None and found:
-            space, vectors = await self._embedding.of_passages(found)
-            await self.notebook.embedded(note.id, found, space, vectors, job=job)
+        if self._meaning is not None and found:
+            vectors = await self._meaning.of_texts([f"{p.title}\n{p.text.strip()}" for p in found])
+            await self.notebook.embedded(note.id, found, self._meaning.space, vectors, job=job)
+
+    async def _sought(self, query: str) -> Sought | None:
+        """The vector of what is looked for; None where nobody can make one now, which is logged."""
+        if self._meaning is None:
+            return None
+        try:
+            return Sought(space=self._meaning.space, vector=await self._meaning.of_query(query))
+        except LLMError as exc:
+            log.warning("notes.query_not_embedded reason=%s", exc.type)
+            return None
 
     async def _tagged(self, text: str, known: Sequence[str], wishes: Wishes) -> tuple[ChatRequest, Answer]:
         """The request, and the answer to it; about the note's summaries where no window holds the note."""

@@ -136,7 +136,7 @@ class Passage:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Meaning:
+class Sought:
     """The vector of what is looked for, and its space."""
 
     space: Space
@@ -220,7 +220,7 @@ class Notebook(Protocol):
     async def links(self, note: Note) -> tuple[list[Link], list[str]]:
         """The links of the note, and the ids of the notes that link to it."""
 
-    async def search(self, query: str, limit: int, meaning: Meaning | None = None) -> list[NoteHit]:
+    async def search(self, query: str, limit: int, meaning: Sought | None = None) -> list[NoteHit]:
         """The best notes for the words of `query`, and for `meaning` where given; archived ones are left out."""
 
     async def embedded(

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from sqlalchemy import Connection, delete, insert, select
 
-from services.notes.store import Meaning, Note, NoteHit, Passage
+from services.notes.store import Note, NoteHit, Passage, Sought
 from services.notes.tables import NOTE, PASSAGE, VECTORS, WORDS
 from services.store.blend import CANDIDATES, blended
 from services.store.vectors import Space
@@ -42,7 +42,7 @@ def drop(c: Connection, number: int) -> None:
     c.execute(delete(PASSAGE).where(PASSAGE.c.note == number))
 
 
-def search(c: Connection, workspace: str, query: str, meaning: Meaning, limit: int) -> list[NoteHit]:
+def search(c: Connection, workspace: str, query: str, meaning: Sought, limit: int) -> list[NoteHit]:
     """The best notes by meaning and words together, archived ones left out. Raises `ForeignSpace`."""
     near = VECTORS.nearest(c, meaning.space, meaning.vector, CANDIDATES, workspace=workspace)
     places = {r.number: r for r in c.execute(select(PASSAGE).where(PASSAGE.c.number.in_([key for key, _ in near])))}

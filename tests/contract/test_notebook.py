@@ -11,10 +11,10 @@ from services.notes.passages import passages
 from services.notes.store import (
     Kind,
     Link,
-    Meaning,
     Note,
     Notebook,
     NoteTag,
+    Sought,
     Summary,
     TagCount,
     TagState,
@@ -207,7 +207,7 @@ class TestMeaning:
         named = await self.meant(embedding, "ours", "B", "fan", 1, 0, 0)
         far = await self.meant(embedding, "ours", "C", "two", 0, 1, 0)
         await self.meant(embedding, "theirs", "D", "fan", 1, 0, 0)
-        hits = await embedding.of("ours").search("fan", 9, Meaning(space=SPACE, vector=(1, 0, 0)))
+        hits = await embedding.of("ours").search("fan", 9, Sought(space=SPACE, vector=(1, 0, 0)))
 
         assert [h.id for h in hits] == [named.id, same.id, far.id]
 
@@ -220,13 +220,13 @@ class TestMeaning:
         await self.embedded(embedding, ours, late, 1, 0, 0)
         await ours.delete(gone.id)
 
-        assert await ours.search("nothing", 9, Meaning(space=SPACE, vector=(1, 0, 0))) == []
+        assert await ours.search("nothing", 9, Sought(space=SPACE, vector=(1, 0, 0))) == []
 
     async def test_all_vectors_can_be_made_anew_in_another_space(self, embedding: StoredNotebooks) -> None:
         """For every workspace, because the store has one space."""
         await self.meant(embedding, "ours", "A", "one", 1, 0, 0)
         await self.meant(embedding, "theirs", "B", "two", 1, 0, 0)
-        other = Meaning(space=Space(name="two", dimension=2), vector=(1, 0))
+        other = Sought(space=Space(name="two", dimension=2), vector=(1, 0))
         with pytest.raises(ForeignSpace, match="rerun"):
             await embedding.of("ours").search("x", 9, other)
 
