@@ -78,7 +78,7 @@ class Replies:
     ) -> tuple[Standing, Reply | None]:
         """Whether the request may go on (`NEW`), and the kept reply where there is one."""
         t = self.table
-        c.execute(delete(t).where(t.c.at <= later(at, -KEPT_S)))
+        self.purge(c, at=at)
         row = c.execute(select(t).where(self._one(workspace, key))).one_or_none()
         if row is None:
             c.execute(insert(t).values(workspace=workspace, key=key, fingerprint=fingerprint, at=at))
@@ -97,6 +97,10 @@ class Replies:
     def release(self, c: Connection, workspace: str, key: str) -> None:
         """A claimed key whose request did nothing: it may be tried again."""
         c.execute(delete(self.table).where(self._one(workspace, key)))
+
+    def purge(self, c: Connection, *, at: str) -> bool:
+        """Drop the answers whose day is over; whether there were any."""
+        return c.execute(delete(self.table).where(self.table.c.at <= later(at, -KEPT_S))).rowcount > 0
 
     def forget(self, c: Connection, workspace: str, location: str) -> bool:
         """Drop the answers about what was deleted, for they may quote it; whether there were any."""

@@ -13,7 +13,7 @@ from fastapi.security import HTTPBearer
 from services.web import health, problems
 from services.web.access import Access
 from services.web.body_limit import BodyLimit
-from services.web.idempotency import Idempotency
+from services.web.idempotency import Idempotency, purged
 from services.web.recording import Recording
 from services.web.request_id import RequestId
 from services.web.room import Room
@@ -54,6 +54,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     async with AsyncExitStack() as opened:
         await opened.enter_async_context(counted_in(room.registry, room.metrics_dir))
         await opened.enter_async_context(room.store)
+        await opened.enter_async_context(purged(room.memory))
         await opened.enter_async_context(room.client)
         await opened.enter_async_context(room.recorder)
         for work in room.beside:

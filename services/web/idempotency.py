@@ -6,9 +6,11 @@ is deleted. Only successes are kept: after a refusal or a failure the same key m
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import re
-from collections.abc import MutableSequence, Sequence
+from collections.abc import AsyncIterator, MutableSequence, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from fastapi import Request, Response
@@ -33,6 +35,9 @@ log = logging.getLogger("cutover.web")
 HEADER = "Idempotency-Key"
 REPLAYED = "Idempotent-Replayed"
 _KEY = re.compile(r"[\x21-\x7e]{1,255}")
+
+PURGE_EVERY_S = 3600.0
+"""How long an answer may outstay its day, in seconds."""
 
 _NOT_KEPT = {REQUEST_ID.lower(), "content-length", "date", "server", "ratelimit", "ratelimit-policy"}
 """Headers of one exchange, which the next one has of its own."""
@@ -166,6 +171,30 @@ class _Answer:
         body = b"".join(message.get("body", b"") for message in self.held)
         reply = Reply(status=self.status, headers=kept, body=body)
         replies.keep(c, own, key, reply, location=headers.get("location"))
+
+
+@asynccontextmanager
+async def purged(memory: Memory | None, every_s: float = PURGE_EVERY_S) -> AsyncIterator[None]:
+    """While the service runs answers go when their day is over, whether anybody sends another key or not."""
+    if memory is None:
+        yield
+        return
+    task = asyncio.create_task(_keep_purging(memory, every_s))
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def _keep_purging(memory: Memory, every_s: float) -> None:
+    while True:
+        try:
+            if await memory.database.write(lambda c: memory.replies.purge(c, at=memory.now())):
+                await memory.database.forget()
+        except StoreError as error:
+            log.error("idempotency.not_purged reason=%s", error)
+        await asyncio.sleep(every_s)
 
 
 def _again(reply: Reply) -> Response:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -9,11 +10,17 @@ from typing import Any, TypeVar
 
 import httpx2
 import pytest
-from sqlalchemy import Connection
+from sqlalchemy import Connection, select
 
+from services.notes import app as notes_app
+from services.settings import Settings, load
+from services.store.clock import later
 from services.store.database import Database
 from services.store.errors import StoreError
-from tests.contract.test_replies import SCHEMA, Things, app_of, post
+from services.store.replies import KEPT_S
+from services.web.idempotency import Memory, purged
+from tests.contract.test_replies import REPLIES, SCHEMA, Things, app_of, post
+from tests.service.scripted import ScriptedClient, served
 
 T = TypeVar("T")
 
@@ -35,6 +42,11 @@ async def database(tmp_path: Path) -> AsyncIterator[Failing]:
     async with Failing(f"sqlite:///{tmp_path}/replies.db", SCHEMA) as opened:
         assert isinstance(opened, Failing)
         yield opened
+
+
+@pytest.fixture
+def notes_settings(tmp_path: Path) -> Settings:
+    return load({"CUTOVER_HOME": str(tmp_path)})
 
 
 @pytest.fixture
@@ -72,6 +84,37 @@ async def test_a_store_that_fails_after_the_work_takes_no_answer_away(
     assert (first.status_code, first.headers["location"]) == (status, f"/v1/things/{len(things.made)}")
     assert f"idempotency.not_kept status={status} reason=the disk is gone" in caplog.messages
     assert (await post(http)).status_code == 409
+
+
+async def test_old_answers_go_without_anybody_asking(database: Failing, caplog: pytest.LogCaptureFixture) -> None:
+    """They quote what was sent; a store that fails meanwhile is asked again the next time."""
+    old, young = "2026-01-01T12:00:00.000+00:00", "2026-01-02T11:00:00.000+00:00"
+    for key, at in (("old", old), ("young", young)):
+        await database.write(lambda c, key=key, at=at: REPLIES.claim(c, "w", key, "f", at=at))
+    database.good = 0
+    memory = Memory(database=database, replies=REPLIES, now=lambda: later(old, KEPT_S))
+    async with asyncio.timeout(20), purged(memory, every_s=0.01):
+        while "idempotency.not_purged reason=the disk is gone" not in caplog.messages:
+            await asyncio.sleep(0.01)
+        database.good = 1000
+        while len(await database.read(lambda c: c.execute(select(REPLIES.table)).all())) == 2:
+            await asyncio.sleep(0.01)
+
+    assert await database.read(lambda c: c.execute(select(REPLIES.table.c.key)).scalars().all()) == ["young"]
+
+
+async def test_a_service_drops_its_old_answers_from_the_start(notes_settings: Settings) -> None:
+    """A restart does not put it off."""
+    llm = ScriptedClient()
+    async with served(notes_app.build(notes_settings, client=llm), llm) as desk:
+        memory = desk.app.state.room.memory
+        await memory.database.write(
+            lambda c: memory.replies.claim(c, "w", "k", "f", at="2026-01-01T12:00:00.000+00:00")
+        )
+    async with served(notes_app.build(notes_settings, client=llm), llm) as desk, asyncio.timeout(20):
+        memory = desk.app.state.room.memory
+        while await memory.database.read(lambda c: c.execute(select(memory.replies.table)).all()):
+            await asyncio.sleep(0.01)
 
 
 async def test_a_caller_who_leaves_in_the_middle_of_a_body_is_no_error(things: Things, database: Failing) -> None:
