@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 from services.secret_files import secret
 
 SQLITE, POSTGRES = "sqlite", "postgresql"
+
+SECRETS = frozenset(("password", "sslpassword", "oauth_client_secret"))
+"""What libpq takes after the `?` as well: not from us, as it would show wherever the address does."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,8 +32,9 @@ class Stores:
 
     @property
     def passwords(self) -> tuple[str, ...]:
-        """What must never show in a log."""
-        return tuple(found for url in self.urls.values() if (found := urlsplit(url).password))
+        """What must never show in a log, as the address writes it and as it is."""
+        written = [found for url in self.urls.values() if (found := urlsplit(url).password)]
+        return tuple(dict.fromkeys(spelling for found in written for spelling in (found, unquote(found))))
 
 
 def parse(values: Mapping[str, str], home: Path, services: Sequence[str], problems: list[str]) -> Stores:
@@ -45,7 +49,11 @@ def _is_usable(url: str) -> bool:
         return url.startswith(f"{SQLITE}:////") and len(url) > len(f"{SQLITE}:////")
     try:
         parts = urlsplit(url)
-        return not url or (parts.scheme == POSTGRES and parts.path.strip("/") != "" and parts.port != 0)
+        if SECRETS & {key for key, _ in parse_qsl(parts.query, keep_blank_values=True)}:
+            return False
+        is_plain = "@" not in parts.path and parts.netloc.count("@") <= 1  # else readers differ on the password
+        named = parts.path.strip("/")
+        return not url or (parts.scheme == POSTGRES and named != "" and parts.port != 0 and is_plain)
     except ValueError:
         return False
 
@@ -53,5 +61,6 @@ def _is_usable(url: str) -> bool:
 def _problem(name: str) -> str:
     return (
         f"{name} is not the address of a store; write it like postgresql://user@host:5432/database "
-        "or sqlite:////path/to/file.db (four slashes), and a password into its _FILE"
+        "or sqlite:////path/to/file.db (four slashes); an address with a password goes into its _FILE, "
+        "the password behind the user (user:password@), never after a ?, and @ in it as %40"
     )

@@ -110,12 +110,17 @@ def _run(program: str, programs: Path | None, *arguments: str) -> None:
 @contextlib.contextmanager
 def _connection(address: sqlalchemy.URL) -> Iterator[str]:
     """The address for `pg_dump`; its password goes by a file that only we can read, never by an argument."""
+    address = address.set(drivername="postgresql")
+    if address.password is None:
+        yield address.render_as_string()
+        return
     with tempfile.NamedTemporaryFile("w", prefix="cutover-", encoding="utf-8") as secret:
-        password = str(address.password or "").replace("\\", "\\\\").replace(":", "\\:")
+        password = str(address.password).replace("\\", "\\\\").replace(":", "\\:")
         secret.write(f"*:*:*:*:{password}\n")
         secret.flush()
         query = {**address.query, "passfile": secret.name}
-        yield address.set(drivername="postgresql", password=None, query=query).render_as_string()
+        here = (address.host, address.port, address.database, query)  # `set(password=None)` would keep the password
+        yield sqlalchemy.URL.create("postgresql", address.username, None, *here).render_as_string()
 
 
 def _settle(part: Path, target: Path) -> None:

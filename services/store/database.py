@@ -37,7 +37,8 @@ class Database:
         self._url = sqlalchemy.make_url(url)
         self._schema = schema
         self._is_sqlite = self._url.get_backend_name() == "sqlite"
-        self.label = str(self._url.database) if self._is_sqlite else self._url.render_as_string(hide_password=True)
+        shown = self._url.set(query={})  # libpq takes passwords there, too
+        self.label = str(self._url.database) if self._is_sqlite else shown.render_as_string(hide_password=True)
         self._owes = self._is_sqlite  # deleted texts may be in the log: a killed process leaves it as it is
         self._engines: tuple[Engine, Engine] | None = None
         self._writer: ThreadPoolExecutor | None = None

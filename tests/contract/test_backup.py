@@ -130,6 +130,22 @@ def test_a_server_that_is_not_there_is_said_without_its_password(tmp_path: Path,
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    ("url", "dumped"),
+    [
+        ("postgresql://me@db/x?passfile=/run/pass", "--dbname=postgresql://me@db/x?passfile=%2Frun%2Fpass"),
+        ("postgresql://me:hush@db/x?passfile=/run/pass", "--dbname=postgresql://me@db/x?passfile=%2F"),
+    ],
+)
+def test_a_file_of_passwords_is_left_as_it_is_where_the_address_has_none(url: str, dumped: str, tmp_path: Path) -> None:
+    """Else the server would be asked with an empty one."""
+    programs = dumping(tmp_path / "bin", 'printf "%s\n" "$@" >"$file"')
+    backup(url, "rag", tmp_path / "copy", programs=programs)
+    arguments = (tmp_path / "copy").read_text()
+    assert f"\n{dumped}" in arguments
+    assert "hush" not in arguments
+
+
 def test_without_the_clients_programs_it_says_what_to_install(tmp_path: Path) -> None:
     """They are no Python package."""
     with pytest.raises(StoreError, match="pg_dump is not on the PATH"):

@@ -172,6 +172,11 @@ class TestTrouble:
             await Database(nobody.render_as_string(hide_password=False), ONE).__aenter__()
         assert "hush" not in str(error.value)
 
+    def test_a_store_is_named_without_what_libpq_takes_after_the_question_mark(self) -> None:
+        """Passwords among it."""
+        database = Database("postgresql://me:hush@db:5432/team?password=hush&sslmode=require", ONE)
+        assert database.label == "postgresql://me:***@db:5432/team"
+
     async def test_a_refused_row_is_told_without_its_texts(self, store_url: str) -> None:
         """Errors end up in logs, rows must not."""
         async with Database(store_url, ONE) as database:

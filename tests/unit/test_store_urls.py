@@ -39,6 +39,24 @@ def test_a_password_lies_in_a_file_and_shows_nowhere(tmp_path: Path) -> None:
     assert "hushhush" in secrets_of(settings)
 
 
+def test_a_password_is_known_in_both_its_spellings(tmp_path: Path) -> None:
+    """As the address must write it, and as the server, or a message of its driver, has it."""
+    (tmp_path / "url").write_text(address("p%40ss%3Aword"))
+    settings = load({"RAG_STORE_URL_FILE": str(tmp_path / "url")})
+    assert {"p%40ss%3Aword", "p@ss:word"} <= set(secrets_of(settings))
+
+
+@pytest.mark.parametrize("query", ["password=hush", "sslmode=require&sslpassword=", "p%61ssword=hush"])
+def test_a_password_after_the_question_mark_is_refused(query: str) -> None:
+    """It would show wherever the address is shown; everything else of libpq's passes."""
+    told = r"RAG_STORE_URL is not the address.*never after a \?"
+    with pytest.raises(SettingsError, match=told) as error:
+        load({"RAG_STORE_URL": f"postgresql://me@db/team?{query}"})
+    assert "hush" not in str(error.value)
+    url = "postgresql://me@db/team?sslmode=verify-full&passfile=/run/pass"
+    assert load({"RAG_STORE_URL": url}).stores.url("rag") == url
+
+
 @pytest.mark.parametrize(
     "wrong",
     [
@@ -50,6 +68,8 @@ def test_a_password_lies_in_a_file_and_shows_nowhere(tmp_path: Path) -> None:
         "postgresql://db",
         "postgresql://db:no/team",
         "postgresql://[::1/team",
+        "postgresql://me:hu@sh@db/team",
+        "postgresql://me:12/hush@db/team",
     ],
 )
 def test_what_is_no_address_is_refused_without_being_told(wrong: str) -> None:
