@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Header, Request, Response
+from fastapi import APIRouter, Depends, Header, Path, Request, Response
 
 from services.notes.schemas import (
     ArchivedBody,
@@ -37,6 +37,7 @@ from services.web.room import room
 from services.web.streams import while_read
 from services.web.workspace import Workspace
 
+NoteId = Annotated[str, Path(max_length=100, pattern=r"^[^\x00]+$")]
 _ETAG = re.compile(r'"(\d{1,15})"')
 
 
@@ -82,13 +83,13 @@ async def list_notes(notes: UseCases, limit: Limit = 20, after: After = "", arch
     return NotePage(notes=[info(n) for n in shown], next=onward)
 
 
-async def get_note(note_id: str, notes: UseCases, response: Response) -> NoteInfo:
+async def get_note(note_id: NoteId, notes: UseCases, response: Response) -> NoteInfo:
     """The note; `summary.stale` when it was saved after its summary was made."""
     return tagged(response, await known(notes, note_id))
 
 
 async def save_note(
-    note_id: str,
+    note_id: NoteId,
     body: NoteBody,
     notes: UseCases,
     response: Response,
@@ -105,7 +106,7 @@ async def save_note(
     return tagged(response, note)
 
 
-async def archive_note(note_id: str, body: ArchivedBody, notes: UseCases, response: Response) -> NoteInfo:
+async def archive_note(note_id: NoteId, body: ArchivedBody, notes: UseCases, response: Response) -> NoteInfo:
     """Lists and searches leave archived notes out; nothing else changes, the version neither."""
     note = await notes.notebook.archive(note_id, is_archived=body.archived)
     if note is None:
@@ -113,7 +114,7 @@ async def archive_note(note_id: str, body: ArchivedBody, notes: UseCases, respon
     return tagged(response, note)
 
 
-async def note_history(note_id: str, notes: UseCases) -> NoteHistory:
+async def note_history(note_id: NoteId, notes: UseCases) -> NoteHistory:
     """What the note said at each save, newest first."""
     versions = await notes.notebook.history(note_id)
     if not versions:
@@ -121,7 +122,7 @@ async def note_history(note_id: str, notes: UseCases) -> NoteHistory:
     return NoteHistory(versions=[VersionInfo.model_validate(v) for v in versions])
 
 
-async def delete_note(note_id: str, notes: UseCases) -> None:
+async def delete_note(note_id: NoteId, notes: UseCases) -> None:
     """The note, its history, its summary and its index entries are gone, not hidden."""
     if not await notes.notebook.delete(note_id):
         raise missing("note", note_id)
@@ -142,7 +143,7 @@ async def summarise(
 
 
 async def summarise_note(
-    note_id: str, notes: UseCases, wishes: Asking, request: Request, response: Response
+    note_id: NoteId, notes: UseCases, wishes: Asking, request: Request, response: Response
 ) -> NoteSummarised:
     """The note with a summary of the version it has now, kept with who wrote it."""
     note = await known(notes, note_id)

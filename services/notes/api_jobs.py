@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter, Request
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Request
 
 from services.notes.api import UseCases
 from services.notes.schemas_tags import JobInfo, JobPage, Rerun, RerunAnswer
@@ -11,6 +13,8 @@ from services.web.auth import holds_token
 from services.web.paging import After, Limit, position, sliced
 from services.web.problems import Problem, missing
 from services.web.room import room
+
+JobId = Annotated[str, Path(max_length=100, pattern=r"^[^\x00]+$")]
 
 
 def router() -> APIRouter:
@@ -31,7 +35,7 @@ async def list_jobs(notes: UseCases, limit: Limit = 20, after: After = "", state
     return JobPage(jobs=[_info(job) for job in shown], next=onward)
 
 
-async def get_job(job_id: str, notes: UseCases) -> JobInfo:
+async def get_job(job_id: JobId, notes: UseCases) -> JobInfo:
     """Where it stands, and why where it failed."""
     job = await notes.notebook.job(job_id)
     if job is None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fastapi import APIRouter, Request, Response
 
-from services.notes.api import UseCases, known, tagged
+from services.notes.api import NoteId, UseCases, known, tagged
 from services.notes.schemas import LinkInfo, NearInfo, NoteInfo, Related
 from services.notes.schemas_tags import JudgeTags, MergeTags, NoteTagged, TagCountInfo, TagList, TagsMerged
 from services.notes.store import TagState, UnknownTags
@@ -31,7 +31,7 @@ def router() -> APIRouter:
 
 
 async def suggest_for_note(
-    note_id: str, notes: UseCases, wishes: Asking, request: Request, response: Response
+    note_id: NoteId, notes: UseCases, wishes: Asking, request: Request, response: Response
 ) -> NoteTagged:
     """At most three of the workspace's own tags and two new ones, in place of what was suggested before."""
     note = await known(notes, note_id)
@@ -41,17 +41,17 @@ async def suggest_for_note(
     return NoteTagged(llm=told(response, answer), **tagged(response, suggested).model_dump())
 
 
-async def accept_tags(note_id: str, body: JudgeTags, notes: UseCases, response: Response) -> NoteInfo:
+async def accept_tags(note_id: NoteId, body: JudgeTags, notes: UseCases, response: Response) -> NoteInfo:
     """The note with these tags, whether a model suggested them or not."""
     return await _judged(note_id, body, notes, response, TagState.ACCEPTED)
 
 
-async def reject_tags(note_id: str, body: JudgeTags, notes: UseCases, response: Response) -> NoteInfo:
+async def reject_tags(note_id: NoteId, body: JudgeTags, notes: UseCases, response: Response) -> NoteInfo:
     """The note without these tags; no model suggests them for it again."""
     return await _judged(note_id, body, notes, response, TagState.REJECTED)
 
 
-async def related(note_id: str, notes: UseCases) -> Related:
+async def related(note_id: NoteId, notes: UseCases) -> Related:
     """Works when every engine is down."""
     note = await known(notes, note_id)
     links, linked_from = await notes.notebook.links(note)

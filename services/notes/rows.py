@@ -87,7 +87,11 @@ def links(c: Connection, workspace: str, note: Note) -> tuple[list[Link], list[s
     Of several notes of one name the oldest is meant. A note does not link to itself.
     """
     names = targets(note.text)
-    named_so = select(NOTE.c.name, NOTE.c.id).where(NOTE.c.workspace == workspace, NOTE.c.name.in_(names))
+    named_so = (
+        select(NOTE.c.name, NOTE.c.id)
+        .join(LINK, LINK.c.name == NOTE.c.name)
+        .where(NOTE.c.workspace == workspace, LINK.c.note == note.number)
+    )
     ids: dict[str, str] = {}
     for row in c.execute(named_so.order_by(NOTE.c.number)):
         ids.setdefault(row.name, row.id)

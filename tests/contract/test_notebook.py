@@ -90,6 +90,16 @@ class TestNotes:
         await notebook.save(note.id, "Standup", "No more.", expected=1)
         assert await notebook.links(plan) == ([], [])
 
+    async def test_a_note_may_have_more_links_than_a_statement_parameters(self, notebook: Notebook) -> None:
+        """PostgreSQL's are 65,535."""
+        last = await notebook.add("\u4e00\u4fff", "x")
+        names = [f"\u4e00{chr(0x4E00 + n)}" for n in range(16_384)] + [f"a{n:x}" for n in range(50_000)]
+        note = await notebook.add("Index", "".join(f"[[{name}]]" for name in names))
+        links, _ = await notebook.links(note)
+
+        assert [link.name for link in links] == names
+        assert [link.name for link in links if link.note_id == last.id] == [last.title]
+
     async def test_another_workspace_sees_nothing_and_touches_nothing(self, notebooks: StoredNotebooks) -> None:
         """Neither by id, list, word, link, history nor tag."""
         ours, theirs = notebooks.of("ours"), notebooks.of("theirs")

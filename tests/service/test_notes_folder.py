@@ -135,6 +135,11 @@ class TestTags:
 
         assert response.status_code == 422
 
+    @pytest.mark.parametrize("path", ["notes/%00", "notes/%00/related", "jobs/%00", f"notes/{'a' * 101}"])
+    async def test_what_can_be_no_id_is_422(self, notes: Desk, path: str) -> None:
+        """PostgreSQL takes no NUL, which was a 503 there."""
+        assert (await notes.http.get(f"/v1/{path}")).status_code == 422
+
     @pytest.mark.parametrize(
         ("method", "path"),
         [
