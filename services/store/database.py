@@ -140,7 +140,7 @@ class Database:
         self._writing(self._migrate)
 
     def _sqlite(self) -> tuple[Engine, Engine]:
-        sqlite.make_folder(self._url)
+        sqlite.make_file(self._url)
         reads = sqlite.engine(self._url, writes=False, connections=READERS)
         return reads, sqlite.engine(self._url, writes=True, connections=1)
 

@@ -77,13 +77,17 @@ def version() -> str:
     return f"SQLite {driver().sqlite_version} ({driver().__name__.partition('.')[0]})"
 
 
-def make_folder(url: sqlalchemy.URL) -> None:
-    """The folder that the file of `url` lies in. Raises `StoreError`."""
+def make_file(url: sqlalchemy.URL) -> None:
+    """The file of `url` and its folder, where they are missing, for their owner alone. Raises `StoreError`.
+
+    SQLite gives the files beside it (`-wal`, `-shm`) the same mode. What is there keeps the mode that somebody gave it.
+    """
     path = Path(url.database or "")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path.touch(mode=0o600)
     except OSError as exc:
-        raise StoreError(f"cannot make the folder of {path}: {exc}") from exc
+        raise StoreError(f"cannot make {path} or its folder: {exc}") from exc
 
 
 def forget(made: Engine, *, wait_s: float) -> bool:

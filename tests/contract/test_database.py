@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import shutil
+import stat
 import threading
 from pathlib import Path
 
@@ -225,6 +226,21 @@ class TestFile:
         (tmp_path / "x.db").write_bytes(b"not a database at all" * 100)
         with pytest.raises(StoreError, match=r"x\.db"):
             await Database(url_of(tmp_path / "x.db"), ONE).__aenter__()
+
+    async def test_a_new_file_is_its_owners_alone(self, tmp_path: Path) -> None:
+        """As keys and backups are, the log beside it as well; a file that is there keeps its mode."""
+
+        def mode(path: Path) -> int:
+            return stat.S_IMODE(path.stat().st_mode)
+
+        path = tmp_path / "data" / "x.db"
+        async with Database(url_of(path), ONE) as database:
+            await database.write(lambda c: added(1, c))
+            assert mode(path.parent) == 0o700
+            assert (mode(path), mode(path.with_name("x.db-wal"))) == (0o600, 0o600)
+        path.chmod(0o640)
+        async with Database(url_of(path), ONE):
+            assert mode(path) == 0o640
 
     async def test_a_folder_that_cannot_be_made_is_told(self, tmp_path: Path) -> None:
         """The same for the place of the file."""
