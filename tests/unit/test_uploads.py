@@ -21,7 +21,7 @@ def test_both_can_be_set() -> None:
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("RAG_UPLOAD_MB", "0"), ("RAG_UPLOAD_MB", "1.5"), ("RAG_UPLOAD_MB", "9999"), ("RAG_FETCH_PRIVATE", "yes")],
+    [("RAG_UPLOAD_MB", "0"), ("RAG_UPLOAD_MB", "1.5"), ("RAG_UPLOAD_MB", "901"), ("RAG_FETCH_PRIVATE", "yes")],
 )
 def test_what_is_no_setting_is_told_by_name(name: str, value: str) -> None:
     """A size that is none; anything but on and off."""
