@@ -6,11 +6,12 @@ import contextlib
 from collections.abc import AsyncGenerator, Sequence
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi import APIRouter, Depends, Path, Query, Request, Response
 
 from services.llm.types import Continued, Restarted, Token
 from services.rag.citing import Citation
 from services.rag.schemas import (
+    STORABLE,
     Ask,
     AskAnswer,
     CitationInfo,
@@ -32,7 +33,8 @@ from services.web.room import room
 from services.web.streams import Event, EventStream, while_read
 from services.web.workspace import Workspace
 
-OfCollection = Annotated[str | None, Query(description="Only those of this collection, by its id.")]
+OfCollection = Annotated[str | None, Query(pattern=STORABLE, description="Only those of this collection, by its id.")]
+Id = Annotated[str, Path(pattern=STORABLE)]
 
 _STREAM: dict[int | str, dict[str, Any]] = {
     200: {"content": {"text/event-stream": {}}, "description": "The answer, or its events with `stream`"}
@@ -72,7 +74,7 @@ async def list_documents(
     return DocumentList(documents=[summary_of(d) for d in shown], next=onward)
 
 
-async def get_document(document_id: str, rag: UseCases) -> DocumentDetail:
+async def get_document(document_id: Id, rag: UseCases) -> DocumentDetail:
     """The document that citations point into."""
     document = await rag.documents.get(document_id)
     if document is None:
@@ -80,7 +82,7 @@ async def get_document(document_id: str, rag: UseCases) -> DocumentDetail:
     return DocumentDetail(text=document.text, **summary_of(document).model_dump())
 
 
-async def delete_document(document_id: str, rag: UseCases) -> None:
+async def delete_document(document_id: Id, rag: UseCases) -> None:
     """The text, its passages and its index entries are gone, not hidden."""
     if not await rag.documents.delete(document_id):
         raise missing("document", document_id)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fastapi import APIRouter, Response
 
-from services.rag.api import UseCases
+from services.rag.api import Id, UseCases
 from services.rag.schemas_ingest import CollectionInfo, CollectionList, NewCollection
 from services.rag.store import Collection, NameTaken
 from services.web.problems import Problem, missing
@@ -38,12 +38,12 @@ async def list_collections(rag: UseCases) -> CollectionList:
     return CollectionList(collections=[_info(c) for c in await rag.documents.collections()])
 
 
-async def get_collection(collection_id: str, rag: UseCases) -> CollectionInfo:
+async def get_collection(collection_id: Id, rag: UseCases) -> CollectionInfo:
     """Its name, and how many documents are in it."""
     return _found(await rag.documents.collection(collection_id), collection_id)
 
 
-async def rename_collection(collection_id: str, body: NewCollection, rag: UseCases) -> CollectionInfo:
+async def rename_collection(collection_id: Id, body: NewCollection, rag: UseCases) -> CollectionInfo:
     """Its id and its documents stay."""
     try:
         return _found(await rag.documents.rename_collection(collection_id, body.name), collection_id)
@@ -51,7 +51,7 @@ async def rename_collection(collection_id: str, body: NewCollection, rag: UseCas
         raise _taken(body.name) from exc
 
 
-async def delete_collection(collection_id: str, rag: UseCases) -> None:
+async def delete_collection(collection_id: Id, rag: UseCases) -> None:
     """Its documents, their passages and index entries are gone, not hidden."""
     if not await rag.documents.delete_collection(collection_id):
         raise missing("collection", collection_id)

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
 
-from services.rag.api import UseCases, known_collection, summary_of
+from services.rag.api import Id, UseCases, known_collection, summary_of
 from services.rag.ingest import Wanted
 from services.rag.receiving import described, received
 from services.rag.schemas import DocumentSummary, NewDocument
@@ -65,7 +65,7 @@ async def add_document(request: Request, rag: UseCases, response: Response) -> D
     return _accepted(taken, response) if isinstance(taken, Job) else _stored(taken, response, 200)
 
 
-async def list_chunks(document_id: str, rag: UseCases) -> ChunkList:
+async def list_chunks(document_id: Id, rag: UseCases) -> ChunkList:
     """What the document was cut into; each an exact span of its text."""
     found = await rag.documents.chunks(document_id)
     if not found and await rag.documents.get(document_id) is None:
@@ -73,7 +73,7 @@ async def list_chunks(document_id: str, rag: UseCases) -> ChunkList:
     return ChunkList(chunks=[ChunkInfo.model_validate(c) for c in found])
 
 
-async def reindex_document(document_id: str, rag: UseCases, response: Response) -> JobInfo:
+async def reindex_document(document_id: Id, rag: UseCases, response: Response) -> JobInfo:
     """Its text stays; its passages are made anew, by the cutter and the embedding model of now."""
     if await rag.documents.get(document_id) is None:
         raise missing("document", document_id)
@@ -93,7 +93,7 @@ async def list_jobs(
     return JobList(jobs=[_job_info(job) for job in shown], next=onward)
 
 
-async def get_job(job_id: str, rag: UseCases) -> JobInfo:
+async def get_job(job_id: Id, rag: UseCases) -> JobInfo:
     """Its state, and the reason of its last failure."""
     job = await rag.documents.job(job_id)
     if job is None:
@@ -101,7 +101,7 @@ async def get_job(job_id: str, rag: UseCases) -> JobInfo:
     return _job_info(job)
 
 
-async def retry_job(job_id: str, rag: UseCases) -> JobInfo:
+async def retry_job(job_id: Id, rag: UseCases) -> JobInfo:
     """From its start. 409 for a job that has not failed."""
     job = await rag.documents.job(job_id)
     if job is None:
@@ -112,7 +112,7 @@ async def retry_job(job_id: str, rag: UseCases) -> JobInfo:
     return _job_info(again or job)
 
 
-async def forget_job(job_id: str, rag: UseCases) -> None:
+async def forget_job(job_id: Id, rag: UseCases) -> None:
     """The file that it was to read is gone as well; a document that it made stays."""
     if not await rag.documents.forget_job(job_id):
         raise missing("job", job_id)

@@ -10,9 +10,14 @@ from services.rag.search import Mode
 from services.web.fields import Body, Line, MaxTokens, Query, Text
 from services.web.provenance import LLMInfo
 
-CollectionId = Annotated[str, StringConstraints(max_length=64), Field(description="Id of a collection; empty: none.")]
+STORABLE = r"^[^\x00]*$"
+"""What an id may hold; PostgreSQL takes no NUL."""
+
+CollectionId = Annotated[
+    str, StringConstraints(max_length=64, pattern=STORABLE), Field(description="Id of a collection; empty: none.")
+]
 OneCollection = Annotated[
-    str | None, Field(max_length=64, min_length=1, description="Only this collection, by its id.")
+    str | None, Field(max_length=64, min_length=1, pattern=STORABLE, description="Only this collection, by its id.")
 ]
 K = Annotated[int, Field(ge=1, le=20, description="How many passages.")]
 

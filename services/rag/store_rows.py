@@ -120,9 +120,10 @@ def delete_(c: Connection, workspace: str, identifier: str) -> bool:
 
 def drop(c: Connection, numbers: Sequence[int]) -> None:
     """Forget these documents, and every word and vector of theirs."""
+    for some in _lots(numbers):
+        _unindex(c, some)
+        c.execute(delete(DOCUMENT).where(DOCUMENT.c.number.in_(some)))
     if numbers:
-        _unindex(c, numbers)
-        c.execute(delete(DOCUMENT).where(DOCUMENT.c.number.in_(numbers)))
         WORDS.scrub(c)
 
 

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Connection, inspect, select
+from sqlalchemy import Connection, inspect, select, text
 
 from services.rag.chunking import Span, passages
 from services.rag.parsed import Page, Source
@@ -224,6 +224,19 @@ class TestCollections:
         assert await mine.delete_collection(made.id)
         assert await mine.get(inside.id) is None
         assert [h.document_id for h in await mine.search("pump", 9)] == [outside.id]
+
+    async def test_one_of_very_many_documents_can_be_deleted(self, store: StoredDocuments) -> None:
+        """More than a statement may have parameters, on either database; in one write all the same."""
+        mine = store.of("default")
+        made = await mine.add_collection("A")
+        outside, _ = await mine.put(NEW)
+        counted = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 66000)"
+        values = "'d' || i, 'default', :into, 'T', 'Words.', 6, '', '', '', '[]', 0, '' FROM n"
+        columns = "id, workspace, collection, title, text, chars, source, media_type, content_hash, pages, is_embedded"
+        filling = text(f"{counted} INSERT INTO document ({columns}, created_at) SELECT {values}")
+        await store.database.write(lambda c: c.execute(filling, {"into": made.id}))
+        assert await mine.delete_collection(made.id)
+        assert [d.id for d in await mine.page(9, 0)] == [outside.id]
 
     async def test_nothing_is_stored_in_one_that_is_not_there(self, store: StoredDocuments) -> None:
         """Never was, was deleted, or is another workspace's: searches of the whole workspace would find it."""
