@@ -66,11 +66,14 @@ async def _json(request: Request) -> Any:
             raise Problem(413, "body-too-large", detail)
     try:
         return json.loads(bytes(data))
-    except (UnicodeDecodeError, RecursionError) as exc:
-        raise Problem(400, "json-invalid", f"the body is not JSON: {type(exc).__name__}") from exc
     except json.JSONDecodeError as exc:
         told = {"type": "json_invalid", "loc": ("body", exc.pos), "msg": exc.msg, "input": None}
         raise RequestValidationError([told]) from exc
+    except (ValueError, RecursionError) as exc:
+        detail = (
+            "the body is not JSON that can be read: not UTF-8, nested too deep, or with a number of too many digits"
+        )
+        raise Problem(400, "json-invalid", detail) from exc
 
 
 async def _file(form: FormData) -> tuple[Source, Wanted]:

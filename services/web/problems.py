@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
@@ -22,6 +22,9 @@ from services.web.request_id import HEADER, request_id
 MEDIA_TYPE = "application/problem+json"
 DEAD_RETRY_AFTER_S = 5.0
 CLIENT_CLOSED_REQUEST = 499
+MOST_ERRORS = 20
+"""Fields that one answer tells to be wrong; of more it tells the number."""
+MOST_FIELD_CHARS = 100
 
 TITLES: Mapping[int, str] = {
     400: "Bad request",
@@ -151,11 +154,20 @@ def of_http(error: HTTPException) -> Problem:
 
 
 def of_validation(error: RequestValidationError) -> Problem:
-    """422 with each field and what is wrong with it; never the value, which may be large or private."""
-    errors = [{"field": ".".join(map(str, e["loc"])), "problem": str(e["msg"])} for e in error.errors()]
-    if any(e["type"] == "json_invalid" for e in error.errors()):
+    """422 with the first fields and what is wrong with them; never a value, which may be large or private."""
+    found = error.errors()
+    errors = [{"field": _field(e["loc"]), "problem": str(e["msg"])} for e in found[:MOST_ERRORS]]
+    if any(e["type"] == "json_invalid" for e in found):
         return Problem(400, "json-invalid", "the body is not JSON", errors=errors)
-    return Problem(422, "fields-invalid", "; ".join(f"{e['field']}: {e['problem']}" for e in errors), errors=errors)
+    told = [f"{e['field']}: {e['problem']}" for e in errors]
+    more = [f"and {len(found) - len(errors)} more"] if len(found) > len(errors) else []
+    return Problem(422, "fields-invalid", "; ".join([*told, *more]), errors=errors)
+
+
+def _field(place: Sequence[Any]) -> str:
+    """Where it is, cut: the caller may have made up its name."""
+    name = ".".join(map(str, place))
+    return name if len(name) <= MOST_FIELD_CHARS else f"{name[:MOST_FIELD_CHARS]}..."
 
 
 def install(app: FastAPI) -> None:

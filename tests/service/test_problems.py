@@ -99,11 +99,30 @@ class TestProblems:
         assert (response.status_code, response.headers["content-type"]) == (status, "application/problem+json")
         assert notes.llm.requests == []
 
+    async def test_a_body_that_is_wrong_all_over_gets_a_short_answer(self, ner: Desk) -> None:
+        """The first twenty and how many more; a name that the caller made up is cut."""
+        wrong = {"text": "Ivo", "x" * 100_000: 1, **{f"x{n}": 1 for n in range(5000)}}
+        response = await ner.http.post("/v1/extract", json=wrong)
+        problem = response.json()
+
+        assert (response.status_code, len(problem["errors"])) == (422, 20)
+        assert problem["detail"].endswith("and 4981 more")
+        assert len(response.content) < 10_000
+
+    @pytest.mark.parametrize("path", ["/v1/documents", "/v1/search"])
+    async def test_a_number_that_python_does_not_read_is_refused(self, rag: Desk, path: str) -> None:
+        """More digits than it turns into a number."""
+        body = b'{"query": "fan", "k": ' + b"9" * 5000 + b"}"
+        response = await rag.http.post(path, content=body, headers={"Content-Type": "application/json"})
+
+        assert (response.status_code, response.headers["content-type"]) == (400, "application/problem+json")
+
 
 class TestBodyLimit:
     async def test_an_announced_large_body_is_413(self, desk: Desk) -> None:
         """More than a mebibyte is refused before it is read."""
-        response = await desk.http.post("/v1/documents", content=b"x" * (1024 * 1024 + 1))
+        headers = {"Content-Type": "application/json"}
+        response = await desk.http.post("/v1/documents", content=b"x" * (1024 * 1024 + 1), headers=headers)
 
         assert (response.status_code, response.json()["type"]) == (413, "urn:cutover:problem:body-too-large")
 
