@@ -123,7 +123,8 @@ class Worker:
             await handler(job)
         except JobError as exc:
             return exc
-        except StoreError:
+        except StoreError as exc:
+            LOG.error("job.store_failed kind=%s id=%s reason=%s", job.kind, job.id, exc)
             return JobError("store", "the store could not keep the result")
         except LeaseLost:
             return None

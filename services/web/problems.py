@@ -6,6 +6,7 @@ Nothing of an unexpected error leaves the process but its request id; the log ha
 from __future__ import annotations
 
 import json
+import logging
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -18,6 +19,8 @@ from starlette.requests import ClientDisconnect
 from services.llm.errors import AllProvidersFailed, ContextTooLong, DeadlineExceeded, Kind, LLMError
 from services.store.errors import StoreError
 from services.web.request_id import HEADER, request_id
+
+log = logging.getLogger("cutover.web")
 
 MEDIA_TYPE = "application/problem+json"
 DEAD_RETRY_AFTER_S = 5.0
@@ -130,7 +133,8 @@ def of_llm(error: LLMError) -> Problem:
 
 
 def of_store(error: StoreError) -> Problem:
-    """The problem that a failing store is for the service's caller."""
+    """The problem that a failing store is for the service's caller. The reason is for the log alone."""
+    log.error("store.failed reason=%s", error)
     if error.is_full:
         return Problem(507, "store-full", "the disk or the store's file is full; nothing was changed")
     return Problem(503, "store-unavailable", "the store did not answer; nothing was changed", headers=_retry_after(1.0))

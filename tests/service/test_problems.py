@@ -73,13 +73,16 @@ class TestProblems:
         assert "secret" not in response.text
 
     @pytest.mark.parametrize(("is_full", "status"), [(True, 507), (False, 503)])
-    async def test_a_failing_store_is_told_apart_from_a_bug(self, notes: Desk, is_full: bool, status: int) -> None:
-        """A full disk is not the caller's fault, and not an unforeseen one."""
+    async def test_a_failing_store_is_told_apart_from_a_bug(
+        self, notes: Desk, caplog: pytest.LogCaptureFixture, is_full: bool, status: int
+    ) -> None:
+        """A full disk is not the caller's fault, and not an unforeseen one. The reason is in the log alone."""
         notes.llm.answers = [StoreError("/secret/path", is_full=is_full)]
         response = await notes.http.post("/v1/summarize", json=SUMMARISE)
 
         assert response.status_code == status
         assert "secret" not in response.text
+        assert "store.failed reason=/secret/path" in caplog.messages
 
     async def test_an_unknown_path_and_a_wrong_method_are_problems_too(self, desk: Desk) -> None:
         """The framework's own errors have our form."""
