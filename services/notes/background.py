@@ -10,6 +10,7 @@ from services.llm.types import Priority
 from services.notes.service import Notes
 from services.notes.store import Kind, Note
 from services.store.jobs import Job, JobError
+from services.store.vectors import ForeignSpace
 from services.store.worker import Handler
 from services.web.asking import Wishes
 
@@ -30,6 +31,8 @@ def handlers(notes_of: NotesOf, deadline_s: float) -> Mapping[str, Handler]:
                 await work(notes, note, _wishes(job, note, deadline_s), job)
             except LLMError as exc:
                 raise _told(exc) from exc
+            except ForeignSpace as exc:
+                raise JobError("foreign-space", str(exc), permanent=True) from exc
 
         return run
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Sequence
 
@@ -15,6 +16,7 @@ from services.notes.summaries import Summariser, is_too_long
 from services.notes.tags import Tag
 from services.store.clock import Clock, utc_now
 from services.store.jobs import Job
+from services.store.vectors import ForeignSpace
 from services.web.asking import Wishes
 from services.web.meaning import Meaning
 from services.web.provenance import producer
@@ -83,7 +85,7 @@ class Notes:
         `job` is done with it. Raises `LLMError`.
         """
         near, _ = await self.near(note, NEAR)
-        known = vocabulary.shown(note, await self.notebook.tags(), near)
+        known = await asyncio.to_thread(vocabulary.shown, note, await self.notebook.tags(), near)
         request, answer = await self._tagged(_whole(note), known, wishes)
         made_by = producer(answer, request, prompt_version=prompts.TAGS_VERSION, at=self._now())
         found = vocabulary.stored(tags.suggested(answer.text, known), note, made_by)
@@ -96,13 +98,18 @@ class Notes:
         return [other for other in found[:limit] if other is not None], by
 
     async def search(self, query: str, limit: int) -> tuple[list[NoteHit], FoundBy]:
-        """The best notes, and what they were judged by: words alone where nobody can make a vector now."""
+        """The best notes, and what they were judged by: words alone where no vector can be compared now."""
         sought = await self._sought(query)
-        return await self.notebook.search(query, limit, sought), FoundBy.WORDS if sought is None else FoundBy.MEANING
+        try:
+            if sought is not None:
+                return await self.notebook.search(query, limit, sought), FoundBy.MEANING
+        except ForeignSpace as exc:
+            log.warning("notes.foreign_space reason=%s", exc)
+        return await self.notebook.search(query, limit), FoundBy.WORDS
 
     async def embed_note(self, note: Note, job: Job) -> None:
-        """Vectors of the note's passages, its title in each. Raises `LLMError`."""
-        found = passages(note)
+        """Vectors of the note's passages, its title in each. Raises `LLMError` and `ForeignSpace`."""
+        found = await asyncio.to_thread(passages, note)
         if self._meaning is not None and found:
             vectors = await self._meaning.of_texts([f"{p.title}\n{p.text.strip()}" for p in found])
             await self.notebook.embedded(note.id, found, self._meaning.space, vectors, job=job)

@@ -77,6 +77,14 @@ async def settled(notes: Desk, note: str) -> str:
     return note
 
 
+async def failed(notes: Desk, job: str) -> dict[str, Any]:
+    """The job when it was given up at once."""
+    while (told := (await notes.http.get(f"/v1/jobs/{job}")).json())["state"] in ("queued", "running"):
+        assert not told["error_code"], "it is tried again, which changes nothing"
+        await asyncio.sleep(0.01)
+    return dict(told)
+
+
 async def found(notes: Desk, query: str) -> tuple[list[str], str]:
     body: dict[str, Any] = (await notes.http.get("/v1/search", params={"q": query})).json()
     return [hit["title"] for hit in body["hits"]], body["by"]
@@ -154,17 +162,21 @@ class TestWithoutVectors:
 
             assert await found(desk, "fan") == (["Rack"], "words")
 
-    async def test_vectors_of_another_space_are_refused_until_all_are_made_anew(
+    async def test_another_model_leaves_the_words_until_all_vectors_are_made_anew(
         self, settings: Settings, themes: Themes
     ) -> None:
-        """The refusal names the way; the note stays as it was."""
+        """A note that is saved meanwhile says why it has none; the reason names the way."""
         async with serving(settings, themes) as before:
             note = await add(before, "Rack", "The fan.")
         async with serving(settings, themes, ANOTHER) as desk:
-            refused = await desk.http.get("/v1/search", params={"q": "hot"})
+            words, related = await found(desk, "fan"), await desk.http.get(f"/v1/notes/{note}/related")
+            saved = (await desk.http.post("/v1/notes", json={"title": "Heat", "text": "Cooling."})).json()
+            job = await failed(desk, saved["jobs"][0]["id"])
             not_anyones = await desk.http.post("/v1/rerun", json={"where": "vectors"})
             await desk.http.post("/v1/rerun", json={"where": "vectors"}, headers=BEARER)
-            await settled(desk, note)
+            for identifier in (note, saved["id"]):
+                await settled(desk, identifier)
 
-            assert (refused.status_code, not_anyones.status_code) == (503, 403)
-            assert await found(desk, "hot") == (["Rack"], "meaning")
+            assert (words, related.json()["by"], not_anyones.status_code) == ((["Rack"], "words"), "words", 403)
+            assert (job["error_code"], "rerun" in job["error_message"]) == ("foreign-space", True)
+            assert await found(desk, "hot") == (["Rack", "Heat"], "meaning")
