@@ -44,7 +44,9 @@ def drop(c: Connection, number: int) -> None:
 
 def search(c: Connection, workspace: str, query: str, meaning: Sought, limit: int) -> list[NoteHit]:
     """The best notes by meaning and words together, archived ones left out. Raises `ForeignSpace`."""
-    near = VECTORS.nearest(c, meaning.space, meaning.vector, CANDIDATES, workspace=workspace)
+    ours = (NOTE.c.workspace == workspace, ~NOTE.c.archived)
+    live = select(PASSAGE.c.number).join(NOTE, NOTE.c.number == PASSAGE.c.note).where(*ours)
+    near = VECTORS.nearest(c, meaning.space, meaning.vector, CANDIDATES, workspace=workspace, among=live)
     places = {r.number: r for r in c.execute(select(PASSAGE).where(PASSAGE.c.number.in_([key for key, _ in near])))}
     dense: dict[int, float] = {}
     at: dict[int, int] = {}
@@ -53,9 +55,7 @@ def search(c: Connection, workspace: str, query: str, meaning: Sought, limit: in
         if note not in dense:
             dense[note], at[note] = score, places[key].start
     ranked = blended(list(dense.items()), _by_words(c, workspace, query))
-    shown = select(NOTE).where(
-        NOTE.c.workspace == workspace, NOTE.c.number.in_([n for n, _ in ranked]), ~NOTE.c.archived
-    )
+    shown = select(NOTE).where(*ours, NOTE.c.number.in_([n for n, _ in ranked]))
     texts = {r.number: r for r in c.execute(shown)}
     best = [(texts[number], score) for number, score in ranked if number in texts][:limit]
     return [
@@ -68,7 +68,8 @@ def _by_words(c: Connection, workspace: str, query: str) -> list[tuple[int, floa
     if found is None:
         return []
     ours = select(found.c.key, found.c.score).join(NOTE, NOTE.c.number == found.c.key)
-    best = ours.where(NOTE.c.workspace == workspace).order_by(found.c.score.desc(), found.c.key).limit(CANDIDATES)
+    ours = ours.where(NOTE.c.workspace == workspace, ~NOTE.c.archived)
+    best = ours.order_by(found.c.score.desc(), found.c.key).limit(CANDIDATES)
     return [(key, score) for key, score in c.execute(best).tuples()]
 
 

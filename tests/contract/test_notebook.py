@@ -21,6 +21,7 @@ from services.notes.store import (
     UnknownTags,
 )
 from services.notes.tables import JOBS
+from services.store.blend import CANDIDATES
 from services.store.clock import utc_now
 from services.store.vectors import ForeignSpace, Space
 from services.web.provenance import Producer
@@ -220,6 +221,18 @@ class TestMeaning:
         hits = await embedding.of("ours").search("fan", 9, Sought(space=SPACE, vector=(1, 0, 0)))
 
         assert [h.id for h in hits] == [named.id, same.id, far.id]
+
+    async def test_archived_notes_take_no_place_of_others(self, embedding: StoredNotebooks) -> None:
+        """Neither by meaning nor by words, however many of them are better."""
+        ours = embedding.of("ours")
+        for _ in range(CANDIDATES + 1):
+            note = await self.meant(embedding, "ours", "fan", "fan", 1, 0, 0)
+            await ours.archive(note.id, is_archived=True)
+        near = await self.meant(embedding, "ours", "A", "two", 0.5, 1, 0)
+        worded = await ours.add("B", f"fan {'of many words ' * 40}")
+        hits = await ours.search("fan", 9, Sought(space=SPACE, vector=(1, 0, 0)))
+
+        assert {h.id for h in hits} == {near.id, worded.id}
 
     async def test_vectors_of_a_version_that_is_gone_are_not_kept(self, embedding: StoredNotebooks) -> None:
         """Nor those of a deleted note."""
