@@ -51,6 +51,7 @@ async def test_a_replica_killed_under_load_loses_nothing(replicas: Compose, capf
 
     async with under_load(replicas.settings()) as load:
         # the router begins with one replica and lets the other take part some seconds after it is healthy
+        await answered(lambda: load.providers.count("vllm") >= 4, "vLLM answers", load)
         await asyncio.to_thread(until, lambda: all(done(replicas, name) for name in REPLICAS), "both replicas answer")
         before = await asyncio.to_thread(done, replicas, "vllm")
         await asyncio.to_thread(replicas, *OVERLAY, "kill", "vllm-2")
