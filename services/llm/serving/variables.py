@@ -156,6 +156,10 @@ VARIABLES = (
         suffix="MODELS", default="", read=some_path,
         meaning="TOML file with entries of your own, laid over the registry (docs/MODELS.md)",
     ),
+    Variable(
+        suffix="MODEL_FILES", default="/models", read=Path,
+        meaning="folder with what `cutover models --fetch` brought; an embedding model that is there is not downloaded",
+    ),
     Variable(suffix="PYTHON", default="python3", meaning="the Python that has vLLM; read by the shell script"),
 )  # fmt: skip
 
@@ -181,6 +185,7 @@ class Wanted:
     hf_token_file: Path | None
     drain_s: int
     models: Path | None
+    model_files: Path
     python: str
 
 
@@ -192,7 +197,9 @@ def wanted(env: Mapping[str, str], model: str = "") -> Wanted:
         values["model"] = model
     if not values["model"]:
         raise Refusal(
-            Exit.USAGE, "no model was named", f"set {PREFIX}MODEL or give one: vllm-entrypoint.sh llama-3.2-3b"
+            Exit.USAGE,
+            "no model was named",
+            f"set {PREFIX}MODEL (vllm-embed of compose: EMBED_MODEL) or give one: vllm-entrypoint.sh llama-3.2-3b",
         )
     return Wanted(**values)
 

@@ -6,13 +6,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from services.llm import registry
+from services.llm.registry import Model
 from services.llm.registry_gpus import gpus
 from services.llm.serving.launch import Files, Launch, launch
 from services.llm.serving.machine import Card, Machine
 from services.llm.serving.variables import PREFIX, wanted
 
 GIB = 1024**3
-READABLE = Files(unreadable=lambda path: "", read=lambda path: "s3cret\n")
+READABLE = Files(is_there=lambda path: False, unreadable=lambda path: "", read=lambda path: "s3cret\n")
 
 
 def card(name: str, *, taken: int = 0) -> Card:
@@ -46,11 +47,12 @@ def launched(
     extra: Sequence[str] = (),
     env: Mapping[str, str] | None = None,
     files: Files = READABLE,
+    known: Mapping[str, Model] | None = None,
     **ours: str,
 ) -> Launch:
-    """What would start `model`; `ours` are our variables without their prefix, in lower case."""
+    """What would start `model` of `known`; `ours` are our variables without their prefix, in lower case."""
     env = {**(env or {}), **{PREFIX + name.upper(): value for name, value in ours.items()}}
-    return launch(wanted(env, model), machine, registry.models(), extra=extra, env=env, files=files)
+    return launch(wanted(env, model), machine, known or registry.models(), extra=extra, env=env, files=files)
 
 
 def value(argv: Sequence[str], option: str) -> str:

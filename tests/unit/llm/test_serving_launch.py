@@ -20,7 +20,7 @@ def test_the_key_reaches_vllm_by_its_environment_and_never_by_argv() -> None:
 
 @pytest.mark.parametrize("text", ["", "\n", "two words"])
 def test_a_key_file_that_holds_no_key_is_refused_without_showing_it(text: str) -> None:
-    files = Files(unreadable=lambda path: "", read=lambda path: text)
+    files = Files(is_there=lambda path: False, unreadable=lambda path: "", read=lambda path: text)
     with pytest.raises(Refusal, match=r"/run/secrets/key does not hold one word") as refused:
         launched("qwen3-4b", RTX_3090, files=files, api_key_file="/run/secrets/key")
     assert "two words" not in str(refused.value)
@@ -87,7 +87,7 @@ def test_the_hubs_own_variables_are_tokens_too(name: str) -> None:
 @pytest.mark.parametrize("name", ["weights", "chat_template", "api_key_file", "hf_token_file"])
 def test_a_file_that_may_not_be_read_is_refused_by_its_name(name: str) -> None:
     """A model folder of mode 0600 mounted from the host otherwise dies deep inside vLLM."""
-    files = Files(unreadable=unreadable, read=lambda path: "x")
+    files = Files(is_there=lambda path: False, unreadable=unreadable, read=lambda path: "x")
     with pytest.raises(Refusal, match=r"/models/x may not be read by uid 10001.*chmod") as it:
         launched("qwen3-4b", RTX_3090, files=files, **{name: "/models/x"})
     assert it.value.code == Exit.UNREADABLE

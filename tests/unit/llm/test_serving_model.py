@@ -14,7 +14,7 @@ SERVABLE = {key: entry for key, entry in registry.models().items() if entry.serv
 
 def chosen(name: str, **ours: str):  # type: ignore[no-untyped-def]
     env = {f"CUTOVER_VLLM_{key.upper()}": value for key, value in ours.items()}
-    return choose(wanted(env, name), registry.models())
+    return choose(wanted(env, name), registry.models(), lambda path: False)
 
 
 @pytest.mark.parametrize("key", SERVABLE)
