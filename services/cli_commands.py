@@ -6,7 +6,7 @@ import argparse
 import asyncio
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +21,12 @@ from services.llm.rollout import Standing
 from services.migration import controller, ledger, measure, report
 from services.migration.errors import EngineUnreachable, GateError
 from services.migration.journey import MigrationResult
+from services.migration.records import Gpu
 from services.migration.verdict import Outcome, Verdict, to_json
 from services.settings import Settings
-from services.stack import local
+from services.stack import compose, local, started
 from services.stack.memory import Sampler
+from services.stack.memory_gpu import Devices
 
 FIRST_ROUNDS = 10
 """Rounds of a first gate: the fewest that the judge accepts, about two minutes on two cores."""
@@ -57,6 +59,16 @@ class Call:
         if found is None:
             raise EngineUnreachable("there is no admin token, so nothing is up; run `cutover up`, or set ADMIN_TOKEN")
         return found.value
+
+
+def seams(call: Call) -> measure.Seams:
+    """The world as this machine's stack sees it: memory, how the engines were started, which cards there are."""
+    return replace(
+        measure.WORLD,
+        sampler=Sampler(settings=call.settings),
+        started=lambda: started.digests(call.settings, compose.place(call.env)),
+        gpus=lambda: [Gpu(**asdict(card)) for card in Devices().cards()],
+    )
 
 
 def recipe(service: str) -> Path:
@@ -120,7 +132,7 @@ def measured(call: Call, service: str) -> Verdict:
             rounds=call.arguments.rounds,
             seed=call.arguments.seed,
             on_progress=rounds_on(call.display, step),
-            seams=replace(measure.WORLD, sampler=Sampler(settings=call.settings)),
+            seams=seams(call),
         )
     )
     call.display.end(step, str(verdict.outcome))
@@ -163,7 +175,7 @@ def migrated(call: Call, service: str, *, demo: bool, watch: bool = False) -> Mi
             rounds=call.arguments.rounds,
             seed=call.arguments.seed,
             on_progress=rounds_on(call.display, step),
-            seams=replace(measure.WORLD, sampler=Sampler(settings=call.settings)),
+            seams=seams(call),
         )
     )
     call.display.end(step, _where(result.standing))

@@ -24,7 +24,8 @@ def cache_configs(metrics: str) -> list[Mapping[str, str]]:
 def told(metrics: str) -> Mapping[str, str]:
     """What vLLM was started with: share of the GPU, type and size of the KV cache, prefix caching, block size.
 
-    The same after every start with the same flags. `--max-num-seqs` is not among them: vLLM tells it nowhere.
+    The same after every start with the same flags. `--max-num-seqs` is not among them: vLLM tells it nowhere, so it is
+    seen only where its process is (`records.Engine.started_with`).
     """
     cores = cache_configs(metrics)
     return {name: value for name, value in cores[0].items() if name not in FOUND_AT_START} if cores else {}

@@ -6,7 +6,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,8 @@ from services.migration.records import Engine
 from services.settings import Settings
 
 HASHED_AT_MOST = 64 * 2**30  # bytes of a GGUF that is read to compare it with Ollama's own
+
+NOBODY_SAW: Mapping[str, str] = {}
 
 
 class NotAnEngine(EngineUnreachable):
@@ -98,14 +100,19 @@ def engines(settings: Settings, service: str, client: httpx2.AsyncClient) -> Eng
     )  # fmt: skip
 
 
-async def describe(found: Engines, *, whole: bool = True) -> tuple[Engine, Engine]:
+async def describe(
+    found: Engines, *, whole: bool = True, started: Mapping[str, str] = NOBODY_SAW
+) -> tuple[Engine, Engine]:
     """Ollama, then vLLM, as they are now. Raises `EngineUnreachable`, `NotAnEngine` where something else answers.
 
-    Not `whole`, what is not told is left empty: the doctor has findings of its own about that.
+    Not `whole`, what is not told is left empty: the doctor has findings of its own about that. `started` holds a digest
+    of how each was started, by its name, from whoever can see its processes: no engine tells that over HTTP.
     """
     shown = await found.ollama("/api/show", {"model": found.model.names["ollama"]})
     baseline = await _ollama(found, shown.body, whole)
-    return baseline, await _vllm(found, baseline, shown.body, whole)
+    candidate = await _vllm(found, baseline, shown.body, whole)
+    seen = [replace(one, started_with=started.get(one.engine, "")) for one in (baseline, candidate)]
+    return seen[0], seen[1]
 
 
 async def _ollama(found: Engines, shown: Mapping[str, Any], whole: bool) -> Engine:

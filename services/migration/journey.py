@@ -165,7 +165,7 @@ class Journey:
         if stored is None:
             return None
         pair = engines.engines(self.settings, self.service, self.asker.client)
-        described = await engines.describe(pair)
+        described = await measure.described(pair, self.seams)
         recipe_sha256 = self.asker.workload.sha256
         return stored if measure.fresh(stored, described, recipe_sha256, now=self.seams.now()) else None
 

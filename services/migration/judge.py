@@ -243,8 +243,9 @@ def _arm(run: Run, side: Side) -> Arm:
     answered = [r for r in records if r.answered]
     prompts = [r.prompt_tokens for r in answered if r.prompt_tokens is not None]
     outputs = [r.output_tokens for r in answered if r.output_tokens is not None]
+    told = {key: value for key, value in asdict(engine).items() if key != "started_with"}  # lies in the environment
     return Arm(
-        **asdict(engine),
+        **told,
         n=len(records),
         errors=sum(not r.answered for r in records),
         fallbacks=sum(r.fell_back for r in records),
@@ -272,12 +273,15 @@ def _plan(run: Run, at: Taken) -> Mapping[str, Any]:
 
 
 def _environment(run: Run) -> Mapping[str, Any]:
-    loads = [r.load1 for r in run.records]
+    """What measured. `started_with` is there only where somebody saw it, so that older raw files say what they said."""
+    plan, loads = run.plan, [r.load1 for r in run.records]
+    started = {"baseline": plan.baseline.started_with, "candidate": plan.candidate.started_with}
     return {
-        "machine": run.plan.machine,
+        "machine": plan.machine,
         "loadavg_min": min(loads, default=None),
         "loadavg_max": max(loads, default=None),
-        "gpu": None,
+        "gpu": [asdict(gpu) for gpu in plan.gpus] or None,
+        **({"started_with": started} if any(started.values()) else {}),
     }
 
 

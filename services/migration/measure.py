@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import platform
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import httpx2
 
-from services.migration import engines, gates, looks, memory_gate, records, schedule, workload
+from services.migration import engines, gates, looks, memory_gate, pages, records, schedule, workload
 from services.migration.asking import Asker
+from services.migration.engines import Engines
 from services.migration.errors import GateError
 from services.migration.judge import judge
 from services.migration.memory import Sampler
-from services.migration.records import Engine, Plan, Run
+from services.migration.records import Engine, Gpu, Plan, Run
 from services.migration.rollout import gate_lock, write_aside
 from services.migration.rounds import Driver, OnRound, RawFile
 from services.migration.verdict import Verdict, VerdictError, from_json, to_json
@@ -29,7 +31,7 @@ CLOCK_SKEW = timedelta(minutes=5)  # what a clock may be corrected by before it 
 RESUMED_WITHIN = timedelta(hours=24)
 SUBJECT = ("service", "recipe_sha256", "baseline", "candidate")
 """What a run is about; another run about the same is another attempt."""
-RULES = ("seed", "schedule", "method", "margins", "machine")
+RULES = ("seed", "schedule", "method", "margins", "machine", "gpus")
 """What must be the same too for a killed run to be gone on with."""
 
 
@@ -43,13 +45,19 @@ def _connect() -> httpx2.AsyncClient:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seams:
-    """What a run takes from the world: HTTP, two clocks, the machine's load, the engines' memory if it is sampled."""
+    """What a run takes from the world: HTTP, two clocks, the machine's load, the engines' memory if it is sampled.
+
+    `started` gives a digest of how each engine was started, by its name, and `gpus` the machine's cards: from whoever
+    can see processes and cards, which this room cannot. `started` may block, and is called in a thread.
+    """
 
     connect: Callable[[], httpx2.AsyncClient] = field(default=_connect)
     clock: Callable[[], float] = field(default=time.monotonic)
     now: Callable[[], datetime] = field(default=lambda: datetime.now(UTC))
     load: Callable[[], float] = field(default=lambda: os.getloadavg()[0])
     sampler: Sampler | None = None
+    started: Callable[[], Mapping[str, str]] = field(default=dict)
+    gpus: Callable[[], Sequence[Gpu]] = field(default=tuple)
 
 
 WORLD = Seams()
@@ -80,8 +88,8 @@ async def _gate(
 ) -> Verdict:
     async with seams.connect() as client:
         pair = engines.engines(settings, found.service, client)
-        described = await engines.describe(pair)
-        plan = _plan(found, described, rounds=rounds, seed=seed, now=seams.now())
+        plan = _plan(found, await described(pair, seams), rounds=rounds, seed=seed, now=seams.now())
+        plan = replace(plan, gpus=tuple(seams.gpus()))
         plan = replace(plan, attempt=_attempt(settings.state_dir, plan))
         raw, run = _begun(settings.state_dir, plan)
         driver = _driver(settings, run.plan if run else plan, raw, client, found, token, seams)
@@ -99,6 +107,11 @@ async def _gate(
     return verdict
 
 
+async def described(pair: Engines, seams: Seams) -> tuple[Engine, Engine]:
+    """Both engines as they are now, with how they were started as far as it can be seen. As `engines.describe`."""
+    return await engines.describe(pair, started=await asyncio.to_thread(seams.started))
+
+
 async def _looked(driver: Driver, run: Run | None, on_progress: OnRound) -> Verdict:
     """Measure up to each look in turn and judge there; stop where it is decided."""
     plan, path = driver.plan, driver.raw.path
@@ -111,7 +124,7 @@ async def _looked(driver: Driver, run: Run | None, on_progress: OnRound) -> Verd
     return verdict
 
 
-def _plan(found: Workload, described: tuple[Engine, Engine], *, rounds: int, seed: int, now: datetime) -> Plan:
+def _plan(found: Workload, pair: tuple[Engine, Engine], *, rounds: int, seed: int, now: datetime) -> Plan:
     thresholds = gates.load()
     drawn = schedule.draw(
         seed=seed, rounds=rounds, items=[i.id for i in found.items], block=found.block,
@@ -121,7 +134,7 @@ def _plan(found: Workload, described: tuple[Engine, Engine], *, rounds: int, see
         id=now.strftime("%Y%m%dT%H%M%S"), created=now.isoformat(timespec="seconds"), service=found.service, seed=seed,
         quality=found.metrics, shown=found.shown, stream=found.stream, concurrency=found.concurrency,
         block=found.block, slo=found.slo.limits if found.slo else {}, rate=found.arrivals.rate,
-        recipe_sha256=found.sha256, baseline=described[0], candidate=described[1], schedule=drawn,
+        recipe_sha256=found.sha256, baseline=pair[0], candidate=pair[1], schedule=drawn,
         method=thresholds.method, margins=thresholds.margins, overrides=found.margins,
         machine=machine(),
     )  # fmt: skip
@@ -220,19 +233,27 @@ def saved(state_dir: Path, service: str) -> Verdict | None:
         return None
 
 
-def fresh(verdict: Verdict, described: tuple[Engine, Engine], recipe_sha256: str, *, now: datetime) -> bool:
+def fresh(verdict: Verdict, now_are: tuple[Engine, Engine], recipe_sha256: str, *, now: datetime) -> bool:
     """Whether a verdict is of these very engines and this recipe, by today's rules, and neither too old nor to come.
 
     One from the future was made before the clock was set back, so nobody knows how old it is.
     """
-    arms = [verdict.arms.get("baseline"), verdict.arms.get("candidate")]
-    keys = ("engine", "version", "model", "model_digest", "quantization", "context", "flags_sha256")
-    same = all(
-        arm is not None and all(getattr(arm, k) == getattr(engine, k) for k in keys)
-        for arm, engine in zip(arms, described, strict=True)
-    )
     recipe = verdict.plan.get("prompts_sha256") == recipe_sha256
     rules = gates.load()
     judged = verdict.plan.get("rules_sha256") == gates.digest(rules.method, rules.margins)
     created, expires = map(datetime.fromisoformat, (verdict.created, verdict.expires))
-    return same and recipe and judged and created - CLOCK_SKEW <= now < expires
+    return _of_these(verdict, now_are) and recipe and judged and created - CLOCK_SKEW <= now < expires
+
+
+def _of_these(verdict: Verdict, now_are: tuple[Engine, Engine]) -> bool:
+    """Whether a verdict is of these engines. One that saw how they were started holds only while that is seen again.
+
+    Where nobody saw it, as of an engine elsewhere, what the engines tell of themselves decides alone.
+    """
+    started = pages.table(verdict.environment.get("started_with"))
+    keys = ("engine", "version", "model", "model_digest", "quantization", "context", "flags_sha256")
+    for name, engine in zip(("baseline", "candidate"), now_are, strict=True):
+        arm, seen = verdict.arms.get(name), started.get(name) or engine.started_with
+        if arm is None or seen != engine.started_with or any(getattr(arm, k) != getattr(engine, k) for k in keys):
+            return False
+    return True

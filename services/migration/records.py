@@ -37,7 +37,10 @@ class Side(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Engine:
-    """One engine as it described itself before the run. Any change makes an older verdict expire."""
+    """One engine as it described itself before the run. Any change makes an older verdict expire.
+
+    `started_with` is a digest of its command line and settings, where they can be seen; empty where nobody can.
+    """
 
     __pydantic_config__: ClassVar[ConfigDict] = STRICT
     engine: str
@@ -47,6 +50,17 @@ class Engine:
     quantization: str = "unknown"
     context: int | None = None
     flags_sha256: str = ""
+    started_with: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gpu:
+    """One GPU of the machine that measured."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT
+    name: str
+    driver: str
+    memory_bytes: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,6 +103,7 @@ class Plan:
     rate: float | None = None
     overrides: Mapping[str, Override] = field(default_factory=dict)
     machine: str = ""
+    gpus: tuple[Gpu, ...] = ()
     attempt: int = 1
     schema_version: int = SCHEMA_VERSION
 

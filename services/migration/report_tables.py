@@ -8,6 +8,7 @@ from typing import Any
 
 from services.migration import stats
 from services.migration.findings import Level
+from services.migration.memory_words import size
 from services.migration.report_data import Report
 from services.migration.report_words import (
     ENGINES,
@@ -181,7 +182,7 @@ def floors(verdict: Verdict) -> Table:
 
 def arms(verdict: Verdict) -> Table:
     """A column for each engine, because a phone is narrow."""
-    found = list(verdict.arms.values())
+    found, started = list(verdict.arms.values()), verdict.environment.get("started_with", {})
     shown: list[tuple[str, list[object]]] = [
         ("version", [a.version for a in found]),
         ("model", [a.model for a in found]),
@@ -189,6 +190,7 @@ def arms(verdict: Verdict) -> Table:
         ("quantisation", [a.quantization for a in found]),
         ("window", [a.context or "?" for a in found]),
         ("flags, sha256", [a.flags_sha256[:SHORT] for a in found]),
+        ("start, sha256", [started.get(arm, "")[:SHORT] for arm in verdict.arms]),
         ("requests", [a.n for a in found]),
         ("errors", [a.errors for a in found]),
         ("of these fallbacks", [a.fallbacks for a in found]),
@@ -206,7 +208,7 @@ def setting(verdict: Verdict) -> Table:
     shown: list[tuple[str, Any]] = [
         ("machine", world.get("machine")),
         ("load average", f"{number(world.get('loadavg_min'))} to {number(world.get('loadavg_max'))}"),
-        ("gpu", world.get("gpu")),
+        ("gpu", "; ".join(map(_card, world.get("gpu") or ()))),
         ("rounds", f"{plan['rounds_measured']} of {plan['rounds']}"),
         ("requests a block", plan.get("block")),
         ("load", _load(plan["load"])),
@@ -217,6 +219,10 @@ def setting(verdict: Verdict) -> Table:
         ("raw file", f"{verdict.raw.records}, sha256 {verdict.raw.sha256}"),
     ]
     return _table("Machine and plan", ("what", "value"), [(k, v) for k, v in shown if v not in (None, "")])
+
+
+def _card(gpu: Mapping[str, Any]) -> str:
+    return f"{gpu['name']}, driver {gpu['driver']}, {size(gpu['memory_bytes'])}"
 
 
 def _load(load: Mapping[str, Any]) -> str:

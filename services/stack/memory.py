@@ -75,7 +75,7 @@ class Sampler:
         yield high_water(engine, found, at)
         yield proportional(engine, found, at)
         yield from self.gpu.read(engine, found.pids, at)
-        yield self.containers.read(engine, _port(self._url(engine)), at)
+        yield self.containers.read(engine, port_of(self._url(engine)), at)
 
     def _url(self, engine: EngineName) -> str:
         return self.settings.vllm_url if engine == "vllm" else self.settings.ollama_url
@@ -86,8 +86,8 @@ class Sampler:
 
 def tree(processes: Processes, engine: EngineName, url: str) -> Tree:
     """The engine's processes: what Cutover started there, else who listens on the port, with all below it."""
-    host, port = urlsplit(url).hostname or "", _port(url)
-    if not _is_here(host):
+    host, port = urlsplit(url).hostname or "", port_of(url)
+    if not is_here(host):
         return Tree(unknown=f"{engine} runs at {host}, whose processes cannot be seen from here")
     record = processes.running(engine)
     if record and record.port == port:
@@ -152,9 +152,9 @@ def settings_of(engine: EngineName, pids: Sequence[int]) -> dict[str, str]:
     """The named flags and variables of the processes; nothing of those that are not ours to look into."""
     found: dict[str, str] = {}
     for pid in pids:
-        words = _words(procfs.PROC / str(pid) / "cmdline")
+        words = words_of(procfs.PROC / str(pid) / "cmdline")
         found |= {k: v for k, v in _flags(words) if k in FLAGS[engine]}
-        variables = (word.partition("=") for word in _words(procfs.PROC / str(pid) / "environ"))
+        variables = (word.partition("=") for word in words_of(procfs.PROC / str(pid) / "environ"))
         found |= {name: value for name, _, value in variables if name in VARIABLES[engine]}
     return found
 
@@ -167,19 +167,22 @@ def _flags(words: Sequence[str]) -> Iterator[tuple[str, str]]:
             yield name.replace("_", "-"), value if equals else after if not after.startswith("--") and after else "yes"
 
 
-def _words(file: Path) -> list[str]:
+def words_of(file: Path) -> list[str]:
+    """A list that the kernel shows with NULs between, such as a command line; empty where it may not be read."""
     try:
         return file.read_bytes().decode(errors="replace").rstrip("\0").split("\0")
     except OSError:
         return []  # gone meanwhile, or not ours to see
 
 
-def _port(url: str) -> int:
+def port_of(url: str) -> int:
+    """The port that a URL names, or that its scheme means."""
     parts = urlsplit(url)
     return parts.port or (443 if parts.scheme == "https" else 80)
 
 
-def _is_here(host: str) -> bool:
+def is_here(host: str) -> bool:
+    """Whether a host is this machine, so that its processes can be seen."""
     try:
         return host == "localhost" or ip_address(host).is_loopback or ip_address(host).is_unspecified
     except ValueError:

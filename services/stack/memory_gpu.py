@@ -15,6 +15,15 @@ def _pynvml() -> Any:
     return importlib.import_module("pynvml")
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Card:
+    """One GPU as its driver tells of it."""
+
+    name: str
+    driver: str
+    memory_bytes: int
+
+
 @dataclass(slots=True, kw_only=True)
 class Devices:
     """The GPUs that NVML tells of. A machine without a driver has no NVML: that is said, and is no error."""
@@ -22,6 +31,21 @@ class Devices:
     load: Callable[[], Any] = field(default=_pynvml)
     _nvml: Any = None
     _absent: str = ""
+
+    def cards(self) -> tuple[Card, ...]:
+        """The machine's GPUs, in NVML's order. None of them where there is no NVML, or it fails: nobody knows then."""
+        nvml = self._opened()
+        if nvml is None:
+            return ()
+        try:
+            driver = nvml.nvmlSystemGetDriverVersion()
+            handles = [nvml.nvmlDeviceGetHandleByIndex(i) for i in range(nvml.nvmlDeviceGetCount())]
+            return tuple(
+                Card(name=nvml.nvmlDeviceGetName(h), driver=driver, memory_bytes=nvml.nvmlDeviceGetMemoryInfo(h).total)
+                for h in handles
+            )
+        except nvml.NVMLError:
+            return ()
 
     def read(self, engine: str, pids: Sequence[int], at: float) -> Iterator[Reading]:
         """The engine's share, then the devices' use by whomever."""

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import io
 import json
+import subprocess
+import sys
+from argparse import Namespace
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 
 from services import cli
+from services.cli_commands import Call, seams
 from services.cli_run import may_be_shown
-from services.cli_show import verdict_table
+from services.cli_show import Display, verdict_table
 from services.llm.rollout import FILE_NAME, Rollout, Stage, Standing, dump
 from services.migration import simulated
 from services.migration.simulated import World
 from services.migration.verdict import Outcome
+from services.settings import load
 from tests.fakes.engine import free_port
 
 
@@ -200,3 +205,23 @@ def test_the_final_table_fits_80_columns() -> None:
 
     assert "1.06 [0.74, 1.36]" in written
     assert "0.46 -> 0.46" in written
+
+
+LISTEN = "import socket, sys, time; s = socket.socket(); s.bind(('127.0.0.1', int(sys.argv[-1]))); s.listen(); "
+LISTEN += "print('ready', flush=True); time.sleep(300)"
+
+
+def test_gate_and_migrate_know_how_the_engines_of_this_machine_were_started(home: Path) -> None:
+    """The rooms do not know each other: here the stack's eyes are given to the judge's run."""
+    settings = load({"CUTOVER_HOME": str(home), "CUTOVER_OLLAMA_PORT": str(free_port()), "VLLM_URL": "http://10.1.2.3"})
+    call = Call(arguments=Namespace(), settings=settings, display=Display(Console(file=io.StringIO())), env={})
+    argv = [sys.executable, "-c", LISTEN, "ollama", str(settings.ollama_port)]
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        seen = seams(call).started()
+        process.kill()
+
+    assert len(seen["ollama"]) == 64
+    assert seen["vllm"] == ""
+    assert all(card.memory_bytes > 0 for card in seams(call).gpus())

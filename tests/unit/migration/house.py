@@ -20,6 +20,7 @@ from services.llm.measures import ATTEMPT_BUCKETS
 from services.llm.rollout import FILE_NAME, Rollout, parse
 from services.llm.routing import route
 from services.migration.measure import Seams
+from services.migration.records import Gpu
 from services.settings import Settings, load
 from tests.unit.migration import fake_pair
 
@@ -74,6 +75,8 @@ class House:
     refused: frozenset[str] = frozenset()
     answers: dict[str, Callable[[dict[str, Any]], httpx2.Response]] = field(default_factory=dict)
     pin: str = "auto"
+    started: dict[str, str] = field(default_factory=dict)
+    gpus: tuple[Gpu, ...] = ()
     service_down: bool = False
     now_s: float = 0.0
     attempts: Counter[tuple[str, str]] = field(default_factory=Counter)
@@ -104,6 +107,8 @@ class House:
             clock=lambda: self.now_s,
             now=lambda: datetime(2026, 11, 21, 5, tzinfo=UTC) + timedelta(seconds=self.now_s),
             load=lambda: 0.5,
+            started=lambda: dict(self.started),
+            gpus=lambda: self.gpus,
         )
 
     async def sleep(self, seconds: float) -> None:

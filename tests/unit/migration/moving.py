@@ -73,12 +73,16 @@ def twice_as_fast() -> Verdict:
 async def passed(house: House, **changes: Any) -> Verdict:
     """Put a fresh pass of this world's own engines into the state folder."""
     async with house.seams.connect() as client:
-        described = await engines.describe(engines.engines(house.settings, "notes", client))
+        described = await measure.described(engines.engines(house.settings, "notes", client), house.seams)
     verdict = twice_as_fast()
     recipe = workload.load(house.recipe, service="notes")
 
     def arm(name: str, engine: Engine) -> Any:
-        return replace(verdict.arms[name], **asdict(engine))
+        return replace(verdict.arms[name], **{k: v for k, v in asdict(engine).items() if k != "started_with"})
+
+    if any(engine.started_with for engine in described):
+        seen = {"baseline": described[0].started_with, "candidate": described[1].started_with}
+        changes = {"environment": {**verdict.environment, "started_with": seen}, **changes}
 
     made = replace(
         verdict, arms={"baseline": arm("baseline", described[0]), "candidate": arm("candidate", described[1])},

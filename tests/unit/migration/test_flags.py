@@ -5,9 +5,12 @@ from __future__ import annotations
 import httpx2
 import pytest
 
-from services.migration import cache_config, engines
+from services.migration import cache_config, engines, measure
+from services.migration.records import Gpu
+from services.migration.stages import Action
 from tests.recorded import pages
-from tests.unit.migration.house import House
+from tests.unit.migration.house import TOKEN, House
+from tests.unit.migration.moving import ALL_STEPS, go, passed, steps, users
 
 PAGE = pages.text("vllm")
 
@@ -45,3 +48,68 @@ async def test_another_start_with_the_same_flags_is_the_same_engine(house: House
 @pytest.mark.parametrize("page", ["", "<html>", "vllm:cache_config_info{block_size=", "vllm:num_requests_running 0\n"])
 def test_a_page_that_tells_nothing_is_no_settings(page: str) -> None:
     assert cache_config.told(page) == {}
+
+
+STARTED = {"vllm": "a" * 64, "ollama": "b" * 64}
+
+
+async def is_fresh(house: House, before: dict[str, str], after: dict[str, str]) -> bool:
+    """Whether a verdict made while `before` was seen of the engines' starts holds once `after` is."""
+    house.started = before
+    verdict = await passed(house)
+    house.started = after
+    async with house.seams.connect() as client:
+        described = await measure.described(engines.engines(house.settings, "notes", client), house.seams)
+    return measure.fresh(verdict, described, verdict.plan["prompts_sha256"], now=house.seams.now())
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "holds"),
+    [
+        (STARTED, STARTED, True),
+        (STARTED, STARTED | {"vllm": "c" * 64}, False),
+        (STARTED, STARTED | {"ollama": "c" * 64}, False),
+        ({}, {}, True),
+        ({}, STARTED, True),
+        (STARTED, {}, False),
+        (STARTED, {"vllm": STARTED["vllm"]}, False),
+    ],
+)
+async def test_a_flag_that_only_its_process_shows_makes_a_verdict_expire(
+    house: House, before: dict[str, str], after: dict[str, str], holds: bool
+) -> None:
+    """Where nobody ever saw a start, as of an engine elsewhere, all is as it was; one that was seen must be again."""
+    assert await is_fresh(house, before, after) is holds
+
+
+async def test_a_canary_stops_where_vllm_was_started_with_another_flag(house: House) -> None:
+    house.started = STARTED
+    await passed(house)
+    traffic, polls = users(house), [0]
+
+    def arrive() -> None:
+        polls[0] += 1
+        if polls[0] < 6:
+            traffic()
+        if polls[0] == 2:
+            house.started = STARTED | {"vllm": "c" * 64}
+
+    result = await go(house, traffic=arrive)
+    assert (steps(house), result.action) == (ALL_STEPS[:1], Action.HOLD)
+    assert "expired" in result.reasons[0]
+
+
+async def test_a_gate_writes_down_how_the_engines_were_started_and_on_which_cards(house: House) -> None:
+    card = Gpu(name="NVIDIA H200", driver="570.86.15", memory_bytes=150754820096)
+    house.started, house.gpus = STARTED, (card,)
+    verdict = await measure.gate(house.settings, house.service, house.recipe, TOKEN, rounds=1, seams=house.seams)
+    assert verdict.environment["started_with"] == {"baseline": "b" * 64, "candidate": "a" * 64}
+    assert verdict.environment["gpu"] == [{"name": card.name, "driver": card.driver, "memory_bytes": card.memory_bytes}]
+    again = measure.judge_file(house.state / "raw" / verdict.raw.records)
+    assert again == verdict
+
+
+async def test_where_nobody_sees_starts_or_cards_the_verdict_says_nothing_of_them(house: House) -> None:
+    verdict = await measure.gate(house.settings, house.service, house.recipe, TOKEN, rounds=1, seams=house.seams)
+    assert "started_with" not in verdict.environment
+    assert verdict.environment["gpu"] is None

@@ -53,6 +53,12 @@ class TestBytes:
         first, second = (to_json(judge(records.parse(data, name=name))) for name in ("a.jsonl", "copy.jsonl"))
         assert first == second
 
+    def test_a_raw_file_of_before_gives_the_verdict_of_before(self) -> None:
+        """Written by the program that knew neither starts nor cards: three rounds of `simulated`, and their verdict."""
+        then = Path(__file__).parents[2] / "recorded" / "raw"
+        verdict = judge(records.parse((then / "schema_3.jsonl").read_bytes(), name="a.jsonl"))
+        assert to_json(verdict) == (then / "schema_3.verdict.json").read_text()
+
     def test_a_verdict_survives_its_file(self) -> None:
         verdict = judge(run(World(rounds=12)))
         assert from_json(to_json(verdict)) == verdict

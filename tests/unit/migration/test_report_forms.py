@@ -160,6 +160,19 @@ def test_the_curves_are_the_values_that_were_judged() -> None:
         assert median(curve.seconds) == pytest.approx(metric.candidate if curve.engine == "vllm" else metric.baseline)
 
 
+def test_cards_and_starts_are_told_where_they_are_known() -> None:
+    verdict = told("pass").verdict
+    assert verdict is not None
+    card = {"name": "NVIDIA H200", "driver": "570.86.15", "memory_bytes": 141 * 2**30}
+    seen = replace(
+        verdict,
+        environment={**verdict.environment, "gpu": [card], "started_with": {"baseline": "", "candidate": "c" * 64}},
+    )
+    assert ("gpu", "NVIDIA H200, driver 570.86.15, 141 GiB") in report_tables.setting(seen).rows
+    assert ("start, sha256", "", "c" * 12) in report_tables.arms(seen).rows
+    assert "gpu" not in {row[0] for row in report_tables.setting(verdict).rows}
+
+
 def test_errors_and_fallbacks_are_counted_by_kind() -> None:
     kinds = {(e.side, e.how): e.count for e in told("fail").ended}
     assert kinds == {("vllm", "http_503"): 20, ("vllm", "answered by ollama"): 20}

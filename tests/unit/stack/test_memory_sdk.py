@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from services.stack.memory_container import Containers, in_use, publishes
-from services.stack.memory_gpu import Devices
+from services.stack.memory_gpu import Card, Devices
 from services.stack.memory_readings import Quantity
 
 MIB = 2**20
@@ -37,6 +37,7 @@ def nvml(processes: dict[int, int | None], *, fails: str = "", broken: bool = Fa
         NVMLError=NVMLError, nvmlInit=start, nvmlDeviceGetCount=lambda: 1, nvmlDeviceGetHandleByIndex=lambda i: i,
         nvmlDeviceGetComputeRunningProcesses=running,
         nvmlDeviceGetMemoryInfo=lambda _: SimpleNamespace(used=70 * 2**30, total=80 * 2**30),
+        nvmlDeviceGetName=lambda _: "NVIDIA H100 80GB HBM3", nvmlSystemGetDriverVersion=lambda: "570.86.15",
     )  # fmt: skip
 
 
@@ -62,6 +63,25 @@ def test_gpu_memory_that_nvml_does_not_tell_is_unknown(module: Any, why: str) ->
 
     assert reading.bytes is None
     assert why in reading.unknown
+
+
+def test_a_card_is_told_by_name_driver_and_memory() -> None:
+    card = Card(name="NVIDIA H100 80GB HBM3", driver="570.86.15", memory_bytes=80 * 2**30)
+
+    assert Devices(load=lambda: nvml({})).cards() == (card,)
+
+
+def test_a_machine_without_a_driver_has_no_card_to_tell() -> None:
+    """Neither has one whose card fails while it is asked: nobody knows then."""
+    lost = nvml({})
+    lost.nvmlDeviceGetName = lambda _: refuse()
+
+    assert Devices(load=lambda: nvml({}, fails="NVML Shared Library Not Found")).cards() == ()
+    assert Devices(load=lambda: lost).cards() == ()
+
+
+def refuse() -> str:
+    raise NVMLError("GPU is lost")
 
 
 def test_this_machine_s_own_nvml_answers_or_says_that_there_is_none() -> None:
