@@ -9,12 +9,11 @@ from dataclasses import dataclass
 from services.notes.sections import sections
 from services.notes.store import Note, Passage
 from services.store.words import terms
+from services.web.cited import named, unmarked
 
 PASSAGE_BYTES = 900
 """About 220 tokens: what an embedding model holds, and several of them fit any window."""
 
-_MARKER = re.compile(r"\[(\d{1,3})\]")
-_NOT_STATED = re.compile(r"\W*(it is |this is |the answer is )?not (stated|mentioned|specified)\b[^.\n]{0,60}\W*", re.I)
 _SENTENCE = re.compile(r"\S.*?(?:[.!?]['\")\]]*(?=\s|\Z)|\n|\Z)", re.DOTALL)
 _WORD = re.compile(r"\w+")
 _STEM_CHARS = 4
@@ -61,23 +60,13 @@ def best(question: str, notes: Iterable[Note], k: int) -> list[Passage]:
     return [piece for *_, piece in sorted(ranked, key=lambda found: found[:3])[:k]]
 
 
-def says_nothing(answer: str) -> bool:
-    """Whether the model said, as it was told to, that the notes do not say it."""
-    return not answer.strip() or _NOT_STATED.fullmatch(answer.strip()) is not None
-
-
 def citations(answer: str, shown: Sequence[Passage]) -> tuple[Citation, ...]:
-    """The passages that the answer names by number; where it names none, all that the model was shown."""
-    if says_nothing(answer):
-        return ()
-    named = {int(n) for n in _MARKER.findall(answer)}
-    numbered = list(enumerate(shown, start=1))
-    chosen = [(n, piece) for n, piece in numbered if n in named] or numbered
-    return tuple(_citation(n, piece, answer) for n, piece in chosen)
+    """A sentence of each passage that the answer names; where it names none, of all that the model was shown."""
+    return tuple(_citation(n, piece, answer) for n, piece in named(answer, shown))
 
 
 def _citation(n: int, piece: Passage, answer: str) -> Citation:
-    said = terms(_MARKER.sub(" ", answer))
+    said = terms(unmarked(answer))
     spans = [match.span() for match in _SENTENCE.finditer(piece.text)]
     start, end = max(spans, key=lambda span: _shared(said, piece.text[slice(*span)]))
     quote = piece.text[start:end].rstrip()

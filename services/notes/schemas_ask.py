@@ -6,21 +6,17 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from services.web.fields import Body, MaxTokens, Query
-from services.web.provenance import LLMInfo
+from services.web.answer_json import Answered, AskBody
 
 
-class AskNotes(Body):
+class AskNotes(AskBody):
     """A question to answer from the notes; with `stream` the answer comes as server-sent events."""
 
     model_config = ConfigDict(
         json_schema_extra={"example": {"question": "Who swaps the fan of gpu-2?", "k": 3, "max_tokens": 48}}
     )
 
-    question: Query
     k: Annotated[int, Field(ge=1, le=20, description="How many passages.")] = 3
-    max_tokens: MaxTokens = 48
-    stream: bool = False
 
 
 class NotePassage(BaseModel):
@@ -50,10 +46,5 @@ class NoteCitation(BaseModel):
     verified: bool
 
 
-class AskNotesAnswer(BaseModel):
+class AskNotesAnswer(Answered[NoteCitation]):
     """An answer; `answerable` is false where the notes do not say it; `llm` is null where no model was asked."""
-
-    answer: str
-    citations: list[NoteCitation]
-    answerable: bool
-    llm: LLMInfo | None

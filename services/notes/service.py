@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from services.llm.errors import LLMError
 from services.llm.types import Answer, ChatRequest
 from services.notes import prompts, tags, vocabulary
-from services.notes.answers import Answers
+from services.notes.answers import NoteSources
 from services.notes.passages import passages
 from services.notes.store import FoundBy, Note, Notebook, NoteHit, Sought, Summary
 from services.notes.summaries import Summariser, is_too_long
@@ -17,6 +17,7 @@ from services.notes.tags import Tag
 from services.store.clock import Clock, utc_now
 from services.store.jobs import Job
 from services.store.vectors import ForeignSpace
+from services.web.answering import Answering
 from services.web.asking import Wishes
 from services.web.meaning import Meaning
 from services.web.provenance import producer
@@ -53,8 +54,12 @@ class Notes:
         self._meaning = meaning
         self._summariser = Summariser(service=service, alias=alias, context=context, client=client)
         self.notebook = notebook
-        self.answers = Answers(
-            service=service, alias=alias, context=context, find=self.search, notebook=notebook, client=client
+        self.answers = Answering(
+            service=service,
+            alias=alias,
+            context=context,
+            client=client,
+            sources=NoteSources(find=self.search, notebook=notebook),
         )
 
     async def summarise(self, text: str, max_tokens: int, wishes: Wishes) -> Answer:

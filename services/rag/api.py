@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 
-from services.llm.types import Continued, Restarted, Token
-from services.rag.citing import Citation
+from services.rag.answers import RagQuestion
 from services.rag.schemas import (
     STORABLE,
     Ask,
@@ -23,22 +21,17 @@ from services.rag.schemas import (
     Search,
 )
 from services.rag.search import Wish
-from services.rag.service import AskEvent, Cited, Question, Rag, Reply, Retrieved
-from services.rag.store import DocumentInfo
-from services.web.asking import Asking, Wishes
+from services.rag.service import Rag
+from services.rag.store import DocumentInfo, Hit
+from services.web.answer_json import STREAM, Call, Face, answered
+from services.web.asking import Asking
 from services.web.paging import After, Limit, position, sliced
-from services.web.problems import missing, of_llm
-from services.web.provenance import llm_info, told
+from services.web.problems import missing
 from services.web.room import room
-from services.web.streams import Event, EventStream, while_read
 from services.web.workspace import Workspace
 
 OfCollection = Annotated[str | None, Query(pattern=STORABLE, description="Only those of this collection, by its id.")]
 Id = Annotated[str, Path(pattern=STORABLE)]
-
-_STREAM: dict[int | str, dict[str, Any]] = {
-    200: {"content": {"text/event-stream": {}}, "description": "The answer, or its events with `stream`"}
-}
 
 
 def router() -> APIRouter:
@@ -49,7 +42,7 @@ def router() -> APIRouter:
     add("/documents/{document_id}", get_document, methods=["GET"], summary="One document with its text")
     add("/documents/{document_id}", delete_document, methods=["DELETE"], status_code=204, summary="Forget it for good")
     add("/search", search, methods=["POST"], summary="Find passages; asks no model")
-    add("/ask", ask, methods=["POST"], response_model=AskAnswer, responses=_STREAM, summary="Answer a question")
+    add("/ask", ask, methods=["POST"], response_model=AskAnswer, responses=STREAM, summary="Answer a question")
     return routes
 
 
@@ -102,55 +95,16 @@ async def ask(body: Ask, rag: UseCases, wishes: Asking, request: Request, respon
     Where an engine broke off: `restart` (the tokens so far are void) or `continue` (they stand), and tokens again.
     """
     await known_collection(rag, body.collection)
-    question = Question(
+    question = RagQuestion(
         text=body.question, k=body.k, max_tokens=body.max_tokens, collection=body.collection, strict=body.strict
     )
-    if body.stream:
-        return EventStream(_events(rag, question, wishes), request_id=wishes.request_id)
-    reply = await while_read(request, rag.ask(question, wishes))
-    if reply.llm is not None:
-        told(response, reply.llm)
-    return _answer(reply)
+    call = Call(request=request, response=response, wishes=wishes)
+    face = Face(retrieved=_retrieved, citation=CitationInfo.model_validate, answer=AskAnswer)
+    return await answered(call, rag.answers, question, face, stream=body.stream)
 
 
-async def _events(rag: Rag, question: Question, wishes: Wishes) -> AsyncGenerator[Event, None]:
-    async with contextlib.aclosing(rag.stream(question, wishes)) as events:
-        async for event in events:
-            yield _event(event, wishes.request_id)
-
-
-def _event(event: AskEvent, request_id: str) -> Event:
-    match event:
-        case Retrieved(hits=hits):
-            return Event(name="retrieved", data={"hits": [HitInfo.model_validate(h).model_dump() for h in hits]})
-        case Token(text=text):
-            return Event(name="token", data={"text": text})
-        case Restarted(provider=provider, reason=reason):
-            return Event(name="restart", data={"provider": provider, "reason": reason})
-        case Continued(provider=provider, reason=reason):
-            return Event(name="continue", data={"provider": provider, "reason": reason})
-        case Cited(citations=citations):
-            return Event(name="citations", data={"citations": _cited(citations)})
-        case Reply():
-            return Event(name="done", data=_done(event, request_id), terminal=True)
-
-
-def _done(reply: Reply, request_id: str) -> dict[str, Any]:
-    error = {} if reply.error is None else {"error": of_llm(reply.error).document(request_id)}
-    return {"outcome": str(reply.outcome), **_answer(reply).model_dump(), **error}
-
-
-def _cited(citations: Sequence[Citation]) -> list[dict[str, Any]]:
-    return [CitationInfo.model_validate(c).model_dump() for c in citations]
-
-
-def _answer(reply: Reply) -> AskAnswer:
-    return AskAnswer(
-        answer=reply.answer,
-        citations=[CitationInfo.model_validate(c) for c in reply.citations],
-        answerable=reply.answerable,
-        llm=None if reply.llm is None else llm_info(reply.llm),
-    )
+def _retrieved(hits: Sequence[Hit]) -> dict[str, Any]:
+    return {"hits": [HitInfo.model_validate(h).model_dump() for h in hits]}
 
 
 async def known_collection(rag: Rag, collection: str | None) -> None:

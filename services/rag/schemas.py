@@ -7,8 +7,8 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from services.rag.search import Mode
-from services.web.fields import Body, Line, MaxTokens, Query, Text
-from services.web.provenance import LLMInfo
+from services.web.answer_json import Answered, AskBody
+from services.web.fields import Body, Line, Query, Text
 
 STORABLE = r"^[^\x00]*$"
 """What an id may hold; PostgreSQL takes no NUL."""
@@ -96,19 +96,15 @@ class Hits(BaseModel):
     reason: str
 
 
-class Ask(Body):
+class Ask(AskBody):
     """A question to answer from the documents; with `stream` the answer comes as server-sent events."""
 
     model_config = ConfigDict(
         json_schema_extra={"example": {"question": "When does the nightly backup start?", "k": 3, "max_tokens": 48}}
     )
 
-    question: Query
     k: K = 3
     collection: OneCollection = None
-    max_tokens: MaxTokens = 48
-    stream: bool = False
-    strict: bool = Field(False, description="Rather no answer than one that the passages do not bear out.")
 
 
 class CitationInfo(BaseModel):
@@ -130,10 +126,5 @@ class CitationInfo(BaseModel):
     verified: bool
 
 
-class AskAnswer(BaseModel):
+class AskAnswer(Answered[CitationInfo]):
     """An answer; `answerable` is false where the documents do not say it; `llm` is null where no model was asked."""
-
-    answer: str
-    citations: list[CitationInfo]
-    answerable: bool
-    llm: LLMInfo | None

@@ -57,6 +57,20 @@ class TestAnswers:
 
         assert (body["answerable"], body["citations"]) == (False, [])
 
+    async def test_a_strict_answer_is_none_where_the_passages_do_not_bear_it_out(self, notes: Desk) -> None:
+        """A number that no passage has was made up; without strict it comes, for the reader to judge."""
+        await add(notes, "Plan", LONG)
+        notes.llm.answers = [answer("Ivo swaps the fan of gpu-7.")]
+        loose = (await notes.http.post("/v1/ask", json=ASK)).json()
+        strict = (await notes.http.post("/v1/ask", json={**ASK, "strict": True})).json()
+        notes.llm.answers = [answer("Ivo swaps the fan of gpu-2.")]
+        borne_out = (await notes.http.post("/v1/ask", json={**ASK, "strict": True})).json()
+
+        assert "gpu-7" in loose["answer"]
+        assert (strict["answerable"], strict["citations"]) == (False, [])
+        assert "gpu-7" not in strict["answer"]
+        assert (borne_out["answer"], borne_out["answerable"]) == ("Ivo swaps the fan of gpu-2.", True)
+
     async def test_an_archived_note_answers_nothing(self, notes: Desk) -> None:
         note = await add(notes, "Plan", LONG)
         await notes.http.put(f"/v1/notes/{note}/archived", json={"archived": True})

@@ -10,9 +10,10 @@ from collections.abc import Coroutine
 from typing import Any, cast
 
 from services.llm.errors import ContextTooLong
-from services.notes.answers import Answers, Question
+from services.notes.answers import NoteSources
 from services.notes.store import Note, Notebook, NoteHit
 from services.notes.summaries import Summariser
+from services.web.answering import Answering, Question
 from services.web.asking import Wishes
 from tests.service.scripted import ScriptedClient, answer
 
@@ -52,7 +53,8 @@ async def nothing() -> None: ...
 
 async def test_a_question_lets_others_go_on_while_passages_are_compared() -> None:
     notebook = cast(Notebook, OneNote())
-    answers = Answers(service="notes", alias="a", context=4096, find=find, notebook=notebook, client=ScriptedClient())
+    sources = NoteSources(find=find, notebook=notebook)
+    answers = Answering(service="notes", alias="a", context=4096, client=ScriptedClient(), sources=sources)
     work = answers.ask(Question(text="Who swaps the fan?", k=1, max_tokens=8), WISHES)
 
     assert await rounds_during(nothing()) == 0

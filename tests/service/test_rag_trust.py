@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from services.llm.types import ChatRequest
-from services.rag.citing import is_supported, says_nothing
+from services.web.cited import is_supported, says_nothing
 from tests.service.scripted import Desk, answer, ended, events
 
 BACKUPS = "The nightly backup of rack B starts at 02:40."
