@@ -36,6 +36,12 @@ _LINK, _KIND = 0o120000, 0o170000
 _UNSAFE = re.compile(r'[\\/:*?"<>|#^\[\]]+')
 _MAX_NAME_BYTES = 120
 
+_NO_ZIP = (zipfile.BadZipFile, NotImplementedError, ValueError, OSError)
+"""What `zipfile` raises for a damaged list of files: its own error, one for a newer format, a `ValueError` for a name
+that is not the UTF-8 it claims to be, and the file's own for an offset that lies outside of it."""
+_DAMAGED = (*_NO_ZIP, zlib.error, EOFError)
+"""What it raises for a damaged part: the same, what deflate cannot undo, and data that ends too early."""
+
 
 class NotAFolder(Exception):
     """The archive as a whole cannot be read; the message says why."""
@@ -56,7 +62,7 @@ def notes_in(archive: IO[bytes]) -> Iterator[Found]:
     _check_directory(archive)
     try:
         folder = zipfile.ZipFile(archive)
-    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as exc:
+    except _NO_ZIP as exc:
         raise NotAFolder(f"it is not a ZIP that can be read: {exc}") from exc
     with folder:
         yield from _Reading(folder).files()
@@ -162,7 +168,7 @@ class _Reading:
         try:
             with self._folder.open(info) as file:
                 data = file.read(bound + 1)
-        except (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, NotImplementedError) as exc:
+        except _DAMAGED as exc:
             raise Unreadable(f"its part of the archive is damaged: {exc}") from exc
         if len(data) > bound:
             whole = "the archive unpacks to more than" if bound < most else "it is larger than"

@@ -123,6 +123,8 @@ def _inside(source: Source) -> Kind:
         with zipfile.ZipFile(io.BytesIO(source.data)) as archive:
             names = archive.namelist()
     except (zipfile.BadZipFile, NotImplementedError, ValueError) as exc:
+        # All that `zipfile` raises for bytes in memory: its own error, one for a newer format, and a `ValueError` for
+        # a name that is not the UTF-8 it claims to be or for an offset outside of the file.
         detail = f"{source.name!r} is cut off or damaged ({exc}); send the file again"
         raise Refusal("office-damaged", detail) from exc
     if "[Content_Types].xml" in names:
