@@ -13,6 +13,9 @@ HNSW_MAX_DIMENSION = 2000
 EF_SEARCH = 200
 """How many candidates the index keeps while it searches: more find better and cost more."""
 
+_PAST_THE_INDEX = "(vector <=> CAST(:vector AS vector)) + 0"
+"""The distance as a sum, which no index is sorted by."""
+
 
 class PostgresVectors:
     """The vectors of the table `name`."""
@@ -56,7 +59,11 @@ class PostgresVectors:
         part: str | None,
         among: Select[Any] | None,
     ) -> list[tuple[int, float]]:
-        """The nearest rows with their cosines. The index goes on until enough pass the filters."""
+        """The nearest rows with their cosines.
+
+        The index goes on until enough pass the filters, but gives up after `hnsw.max_scan_tuples` of the whole table,
+        so a small workspace in a large store may get too few of it. Then its own rows are compared one by one.
+        """
         c.execute(text(f"SET LOCAL hnsw.ef_search = {min(1000, max(EF_SEARCH, k))}"))
         c.execute(text("SET LOCAL hnsw.iterative_scan = strict_order"))
         query = (
@@ -67,13 +74,17 @@ class PostgresVectors:
         if among is not None:
             query += " AND key = ANY(:keys)"
             given["keys"] = [int(key) for key in c.execute(among).scalars()]
-        query += " ORDER BY vector <=> CAST(:vector AS vector) LIMIT :k"
-        return [(int(key), float(cosine)) for key, cosine in c.execute(text(query), given).tuples()]
+        found = _ranked(c, f"{query} ORDER BY vector <=> CAST(:vector AS vector) LIMIT :k", given)
+        return found if len(found) == k else _ranked(c, f"{query} ORDER BY {_PAST_THE_INDEX} LIMIT :k", given)
 
     def named(self, c: Connection) -> str:
         """The index in use."""
         version = c.execute(text("SELECT extversion FROM pg_extension WHERE extname = 'vector'")).scalar_one_or_none()
         return f"pgvector {version}" if version else "pgvector"
+
+
+def _ranked(c: Connection, query: str, given: dict[str, Any]) -> list[tuple[int, float]]:
+    return [(int(key), float(cosine)) for key, cosine in c.execute(text(query), given).tuples()]
 
 
 def _written(vector: Sequence[float]) -> str:

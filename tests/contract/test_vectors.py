@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Column, Connection, Integer, MetaData, Table, insert, select
+from sqlalchemy import Column, Connection, Integer, MetaData, Table, insert, select, text
 
 from services.store import sqlite, vectors_sqlite
 from services.store.database import Database
@@ -97,6 +97,31 @@ async def test_filters_are_inside_the_search(database: Database) -> None:
     late = select(CHUNK.c.id).where(CHUNK.c.year >= 2045)
     assert sorted(n for n, _ in await nearest(database, 7, 10, among=late)) == [45, 46, 47, 48, 49]
     assert await nearest(database, 7, 10, part="c") == []
+
+
+@pytest.mark.parametrize("kind", ["postgres"], indirect=True)
+async def test_a_small_workspace_in_a_large_store_gets_all_it_asks_for(database: Database) -> None:
+    """Also where the index gives up before it has come to one of its rows."""
+
+    def fill(c: Connection) -> None:
+        near = [
+            (n, "other", "", [a + b / 50 for a, b in zip(unit(7), unit(n), strict=True)]) for n in range(1000, 1600)
+        ]
+        VECTORS.put(c, WIDE, near)
+        VECTORS.put(c, WIDE, [(n, "default", "", [-x for x in unit(7)]) for n in range(1, 6)])
+
+    def hurried(c: Connection) -> list[tuple[int, float]]:
+        for setting in (
+            "hnsw.max_scan_tuples = 1",
+            "enable_seqscan = off",
+            "enable_sort = off",
+            "enable_bitmapscan = off",
+        ):
+            c.execute(text(f"SET LOCAL {setting}"))
+        return VECTORS.nearest(c, WIDE, unit(7), 3, workspace="default")
+
+    await database.write(fill)
+    assert [round(c) for _, c in await database.read(hurried)] == [-1, -1, -1]
 
 
 async def test_a_vector_is_replaced_and_forgotten(database: Database) -> None:
