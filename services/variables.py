@@ -117,7 +117,11 @@ VARIABLES: tuple[Variable, ...] = (
         default="in_process",
         meaning="who embeds, in order: in_process, vllm (EMBED_VLLM_URL), ollama; all must make vectors of one space",
     ),
-    Variable(name="EMBED_VLLM_URL", default="", meaning="a vLLM that was started with --runner pooling"),
+    Variable(
+        name="EMBED_VLLM_URL",
+        default="",
+        meaning="a vLLM that was started with --runner pooling; in compose that of the profile embeddings, if empty",
+    ),
     Variable(
         name="NOTES_AFTER_SAVE",
         default="",

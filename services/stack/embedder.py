@@ -7,14 +7,35 @@ import time
 import zipfile
 from pathlib import Path
 
-from services.llm.registry import Model, Source
+from services.llm.registry import Model, RegistryError, Source, model
 from services.stack import weights
 from services.stack.errors import StackError
 from services.stack.job import Job
 from services.stack.onnx_graph import NotBert, write_graph
+from services.stack.venvs import InstallError
 
 STEP = "embedding model"
 GRAPH = "model.onnx"
+
+
+def provide(job: Job) -> Path | None:
+    """The folder of EMBED_MODEL, fetched where it is missing; None where no model is set or none has files here.
+
+    Texts are cut by the tokenizer in it whoever embeds. Raises `StackError` with what to do next.
+    """
+    alias = job.settings.embedding.alias
+    if not alias:
+        return None
+    try:
+        entry = model(alias, job.settings.models_file)
+        return fetched(job, entry) if "in_process" in entry.names else None
+    except RegistryError as exc:
+        raise StackError(f"{exc}; set EMBED_MODEL to one that embeds") from exc
+    except (StackError, InstallError) as exc:
+        then = f"next: `cutover models --fetch {alias}`, or unset EMBED_MODEL to search by words alone"
+        raise StackError(
+            f"the files of EMBED_MODEL={alias} are not here, and cannot be fetched: {exc}; {then}"
+        ) from exc
 
 
 def fetched(job: Job, model: Model) -> Path:

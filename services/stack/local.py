@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 
 from services.settings import SERVICES, Secret, Settings
-from services.stack import ready, venvs
+from services.stack import embedder, ready, venvs
 from services.stack.engines import ENGINES, EngineName, bring_up, death
 from services.stack.errors import StackError
 from services.stack.interrupts import held
@@ -47,6 +47,7 @@ TAKE_BACK_S = 2.0
 def up(settings: Settings, progress: Progress, *, env: Mapping[str, str], services: Sequence[str] = SERVICES) -> None:
     """Install what is missing, start both engines at once, wait until each generates, then start the services.
 
+    The files of EMBED_MODEL come first, where services are to start: a download fails early, engines take minutes.
     With all services also the exporter of stages, verdicts and engines (`services.monitor`).
     What runs already is kept. On an error or an interrupt everything started by this call is stopped, nothing else.
     `env` is what the children get, with the resolved settings over it.
@@ -55,6 +56,8 @@ def up(settings: Settings, progress: Progress, *, env: Mapping[str, str], servic
     if unknown:
         raise StackError(f"no service {', '.join(map(repr, unknown))}; known: {', '.join(SERVICES)}")
     with work(settings, progress, env) as job:
+        if services:
+            embedder.provide(job)
         _engines(job)
         _services(job, services)
 

@@ -51,14 +51,15 @@ def services(config: Model) -> dict[str, Model]:
 
 
 @pytest.mark.parametrize("file", [BEFORE, AFTER])
-@pytest.mark.parametrize("profile", ["", "cli", "observability", "gpu-metrics", "postgres"])
+@pytest.mark.parametrize("profile", ["", "cli", "observability", "gpu-metrics", "postgres", "embeddings"])
 def test_every_file_and_profile_is_a_stack(file: str, profile: str, compose_command: None, tmp_path: Path) -> None:
     """Each works alone with `-f`, and what a profile adds is there and nowhere else."""
     compose = Compose(file=file, project="cutover", env_file=tmp_path / ".env")
     compose.set()
     added = {"cli": {"cutover"}, "observability": {"grafana"}, "postgres": {"postgres"}}
-    added["gpu-metrics"] = {"dcgm"} if file == AFTER else set()
-    core = {"rag", "notes", "ner", "ollama", "ollama-models", "monitor", "prometheus", "alertmanager"}
+    if file == AFTER:
+        added |= {"gpu-metrics": {"dcgm"}, "embeddings": {"vllm-embed"}}
+    core = {"rag", "notes", "ner", "ollama", "ollama-models", "embed-model", "monitor", "prometheus", "alertmanager"}
 
     found = set(services(compose.config(*([profile] if profile else []))))
     assert found == core | ({"vllm"} if file == AFTER else set()) | added.get(profile, set())
@@ -78,8 +79,8 @@ def test_ports_are_on_loopback_and_vllm_has_none(everything: Model) -> None:
 
     assert set(published) == {"rag", "notes", "ner", "prometheus", "alertmanager", "grafana"}
     assert {port["host_ip"] for ports in published.values() for port in ports} == {"127.0.0.1"}
-    assert set(services(everything)["vllm"]["networks"]) == {"engines"}
-    assert set(services(everything)["ollama"]["networks"]) == {"engines"}
+    for name in ("vllm", "vllm-embed", "ollama"):
+        assert set(services(everything)[name]["networks"]) == {"engines"}
     assert not [name for name, s in services(everything).items() if s.get("network_mode") or s.get("ipc")]
 
 
@@ -108,13 +109,57 @@ def test_nobody_gets_the_docker_socket_or_the_hosts_folders(everything: Model) -
 
 def test_they_start_again_and_the_services_wait_for_ollama_only(everything: Model) -> None:
     """vLLM ends with code 0 when its engine dies: `on-failure` would leave it so."""
-    once = {"cutover": "no", "ollama-models": "on-failure:5"}
+    once = {"cutover": "no", "ollama-models": "on-failure:5", "embed-model": "on-failure:2"}
     for name, service in services(everything).items():
         assert service["restart"] == once.get(name, "unless-stopped"), name
         assert "vllm" not in service.get("depends_on", {}), name
-    assert services(everything)["rag"]["depends_on"].keys() == {"ollama-models", "postgres"}
-    assert services(everything)["rag"]["depends_on"]["postgres"]["required"] is False
-    assert services(everything)["vllm"]["depends_on"].keys() == {"ollama-models"}
+    for name in ("rag", "notes", "ner"):
+        waits = services(everything)[name]["depends_on"]
+        assert {other: each["required"] for other, each in waits.items()} == {
+            "ollama-models": True, "postgres": False, "embed-model": False,
+        }  # fmt: skip
+
+
+def test_the_vllm_that_chats_counts_the_memory_of_those_before_it(everything: Model) -> None:
+    """It looks at the GPU once: after Ollama, and after the vLLM that embeds, where that one is wanted."""
+    waits = services(everything)["vllm"]["depends_on"]
+
+    assert {name: (each["condition"], each["required"]) for name, each in waits.items()} == {
+        "ollama-models": ("service_completed_successfully", True),
+        "vllm-embed": ("service_healthy", False),
+    }
+    assert services(everything)["vllm-embed"]["depends_on"].keys() == {"embed-model"}
+
+
+def test_the_vllm_that_embeds_is_the_other_one_with_another_model(compose: Compose) -> None:
+    """Same image, build, user, mounts and devices; nothing of generating, which its entrypoint would refuse."""
+    compose.set(EMBED_MODEL="minilm", CUTOVER_VLLM_LORA="a=/models/a", CUTOVER_VLLM_CONTEXT="4096", VLLM_MEMORY="4G")
+    both = services(compose.config("embeddings"))
+    chats, embeds = both["vllm"], both["vllm-embed"]
+    other = {"environment", "depends_on", "configs", "healthcheck", "profiles", "deploy"}
+
+    assert {key: value for key, value in embeds.items() if key not in other} == {
+        key: value for key, value in chats.items() if key not in other
+    }
+    assert embeds["deploy"]["resources"]["reservations"] == chats["deploy"]["resources"]["reservations"]
+    assert embeds["environment"]["CUTOVER_VLLM_MODEL"] == "minilm"
+    assert not embeds["environment"].keys() & {"CUTOVER_VLLM_LORA", "CUTOVER_VLLM_CONTEXT"}
+    assert both["rag"]["environment"]["EMBED_VLLM_URL"] == "http://vllm-embed:8000"
+
+
+def test_files_of_models_are_written_by_those_that_fetch_and_read_by_the_rest(compose: Compose) -> None:
+    """One folder for all of them, at the place where each looks."""
+    compose.set(CUTOVER_MODEL_FILES="./weights")
+    seen = {
+        name: (volume["target"], volume.get("read_only", False))
+        for name, service in services(compose.config("*")).items()
+        for volume in service.get("volumes", [])
+        if volume["source"] == str(REPO / "weights")
+    }
+
+    written = dict.fromkeys(("ollama-models", "embed-model", "cutover"), ("/var/lib/cutover/engines/models", False))
+    read = dict.fromkeys(("rag", "notes"), ("/var/lib/cutover/engines/models", True))
+    assert seen == {**written, **read, "vllm": ("/models", True), "vllm-embed": ("/models", True)}
 
 
 def test_secrets_are_files_without_a_default(everything: Model, tmp_path: Path) -> None:
@@ -158,14 +203,20 @@ def test_an_optional_secret_is_handed_over_when_its_file_is_named(compose: Compo
 
 
 def test_a_model_of_ones_own_reaches_services_and_vllm(compose: Compose) -> None:
-    """The services by the registry entry, vLLM by what it loads and the name that it answers to."""
-    (compose.env_file.parent / "models.toml").write_text("")
-    own = str(compose.env_file.parent / "models.toml")
-    compose.set(CUTOVER_MODELS=own, LLM_MODEL="ours", CUTOVER_VLLM_MODEL="org/ours", CUTOVER_VLLM_SERVED_NAMES="ours")
-    found = services(compose.config())
+    """By the registry entry; the vLLM that chats by what it loads and the name that it answers to.
 
-    for name in ("rag", "notes", "ner", "monitor", "ollama-models"):
-        assert own in [volume["source"] for volume in found[name]["volumes"]], name
+    The path counts from the folder of the compose file, as .env and its page have it.
+    """
+    own = "./models.toml"
+    compose.set(CUTOVER_MODELS=own, LLM_MODEL="ours", CUTOVER_VLLM_MODEL="org/ours", CUTOVER_VLLM_SERVED_NAMES="ours")
+    config = compose.config("*")
+    found = services(config)
+
+    assert config["configs"]["own_models"]["file"] == str(REPO / "models.toml")
+    for name in ("rag", "notes", "ner", "monitor", "ollama-models", "embed-model", "cutover"):
+        assert found[name]["configs"] == [{"source": "own_models", "target": "/var/lib/cutover/models.toml"}], name
+    own_of_vllm = {"source": "own_models", "target": found["vllm-embed"]["environment"]["CUTOVER_VLLM_MODELS"]}
+    assert found["vllm-embed"]["configs"] == [own_of_vllm]
     assert found["vllm"]["environment"]["CUTOVER_VLLM_MODEL"] == "org/ours"
     compose.set(CUTOVER_VLLM_MODEL="")
     assert services(compose.config())["vllm"]["environment"]["CUTOVER_VLLM_MODEL"] == "ours"
@@ -226,7 +277,8 @@ def test_defaults_are_those_of_the_settings() -> None:
     defaults = {v.name: v.default for v in VARIABLES}
     text = "".join((REPO / f).read_text() for f in (BEFORE, AFTER, "compose/common.yml"))
     written = set(re.findall(r"\$\{([A-Z_]+):-([^}]*)\}", text))
-    wrong = {(name, value) for name, value in written if defaults.get(name, value) != value and value != "/dev/null"}
+    ours = {"/dev/null", "http://vllm-embed:8000"}  # an empty file, and an address that only exists within the stack
+    wrong = {(name, value) for name, value in written if defaults.get(name, value) != value and value not in ours}
 
     assert wrong == set()
     assert f"ARG BASE_IMAGE={defaults['BASE_IMAGE']}\n" in (REPO / "services/Dockerfile").read_text()

