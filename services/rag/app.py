@@ -12,6 +12,7 @@ from services import admin
 from services.llm.build import client_for
 from services.llm.client import LLMClient
 from services.llm.cutting import TOKENIZER, read
+from services.llm.errors import ConfigError
 from services.llm.registry import Model, model
 from services.rag import api, api_collections, api_ingest
 from services.rag.chunking import Cutter
@@ -46,13 +47,14 @@ def create() -> FastAPI:
 
 
 def build(settings: Settings, *, client: Client | None = None, store: StoredDocuments | None = None) -> FastAPI:
-    """The app of `settings`; tests bring their own client and store. Raises `ConfigError` for a tokenizer not there."""
+    """The app of `settings`; tests bring their own client and store."""
     registry = CollectorRegistry()
     client = client or client_for(settings, SERVICE, registry)
     meaning = meaning_for(settings, SERVICE, client)
-    stored = store or StoredDocuments(settings.stores.url(SERVICE), search=_search(meaning))
+    tokenizer, missing = _cutting(settings)
+    stored = store or StoredDocuments(settings.stores.url(SERVICE), search=_search(meaning, missing))
     entry = model(settings.aliases[SERVICE], settings.models_file)
-    ingest = _ingest(settings, stored, meaning)
+    ingest = _ingest(settings, stored, meaning, tokenizer)
     worker = Worker(stored.database, JOBS, ingest.handlers(), concurrency=AT_ONCE)
     ingest.wake = worker.wake
     context = _window(client, entry)
@@ -88,15 +90,25 @@ def build(settings: Settings, *, client: Client | None = None, store: StoredDocu
     return application(room, title="Cutover RAG", routers=routers, larger_bodies=larger)
 
 
-def _search(meaning: Meaning | None) -> str:
-    """How passages are found, for `/readyz`."""
-    return f"words only: {NOTHING_EMBEDS}" if meaning is None else f"meaning and words: {meaning.space.name}"
+def _search(meaning: Meaning | None, missing: str) -> str:
+    """How passages are found, for `/readyz`; `missing` says what the embedding model lacks, and how to get it."""
+    if meaning is None:
+        return f"words only: {NOTHING_EMBEDS}"
+    return f"words only: {missing}; then restart" if missing else f"meaning and words: {meaning.space.name}"
 
 
-def _ingest(settings: Settings, stored: StoredDocuments, meaning: Meaning | None) -> Ingest:
+def _ingest(settings: Settings, stored: StoredDocuments, meaning: Meaning | None, tokenizer: Any | None) -> Ingest:
     uploads = settings.uploads
     reach = Reach(may_reach_private=uploads.may_reach_private, max_bytes=uploads.max_bytes)
-    return Ingest(of=stored.of, cutter=Cutter(_tokenizer(settings)), limits=Limits(), reach=reach, meaning=meaning)
+    return Ingest(of=stored.of, cutter=Cutter(tokenizer), limits=Limits(), reach=reach, meaning=meaning)
+
+
+def _cutting(settings: Settings) -> tuple[Any | None, str]:
+    """What cuts documents by tokens, or why they are cut by characters: files that nobody fetched stop no service."""
+    try:
+        return _tokenizer(settings), ""
+    except ConfigError as exc:
+        return None, str(exc)
 
 
 def _tokenizer(settings: Settings) -> Any | None:

@@ -6,7 +6,7 @@ import json
 import uuid
 from typing import Any
 
-from sqlalchemy import Connection, and_, delete, func, insert, literal, select, update
+from sqlalchemy import Connection, and_, delete, func, insert, select, update
 
 from services.rag import store_rows, store_uploads
 from services.rag.store import Collection, NameTaken
@@ -48,11 +48,7 @@ def delete_(c: Connection, workspace: str, collection_id: str) -> bool:
     """With its documents, the answers kept about them, and the jobs that were to bring more."""
     if not c.execute(delete(COLLECTION).where(_one(workspace, collection_id))).rowcount:
         return False
-    inside = and_(DOCUMENT.c.workspace == workspace, DOCUMENT.c.collection == collection_id)
-    about = select(literal("/v1/documents/") + DOCUMENT.c.id).where(inside)
-    replies = REPLIES.table
-    c.execute(delete(replies).where(replies.c.workspace == workspace, replies.c.location.in_(about)))
-    store_rows.drop(c, list(c.execute(select(DOCUMENT.c.number).where(inside)).scalars()))
+    store_rows.drop(c, workspace, DOCUMENT.c.collection == collection_id)
     _drop_jobs(c, workspace, collection_id)
     return True
 

@@ -7,11 +7,11 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Row, and_, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Row, and_, delete, func, insert, select, update
 
 from services.rag.parsed import Page, page_of
 from services.rag.store import Chunk, CollectionGone, Document, DocumentInfo, NewDocument, content_hash, document_id
-from services.rag.store_tables import CHUNK, COLLECTION, DOCUMENT, JOBS, VECTORS, WORDS
+from services.rag.store_tables import CHUNK, COLLECTION, DOCUMENT, JOBS, REPLIES, VECTORS, WORDS
 from services.store.jobs import Job
 
 T = TypeVar("T")
@@ -113,18 +113,21 @@ def chunks(c: Connection, workspace: str, identifier: str) -> list[Chunk]:
 
 def delete_(c: Connection, workspace: str, identifier: str) -> bool:
     """Forget the document; False when there was none."""
-    numbers = list(c.execute(select(DOCUMENT.c.number).where(_one(workspace, identifier))).scalars())
-    drop(c, numbers)
-    return bool(numbers)
+    return drop(c, workspace, DOCUMENT.c.id == identifier) > 0
 
 
-def drop(c: Connection, numbers: Sequence[int]) -> None:
-    """Forget these documents, and every word and vector of theirs."""
+def drop(c: Connection, workspace: str, which: ColumnElement[bool]) -> int:
+    """Forget these documents, every word and vector of theirs, and the answers kept about them; how many there were."""
+    mine = and_(DOCUMENT.c.workspace == workspace, which)
+    found = c.execute(select(DOCUMENT.c.number, DOCUMENT.c.id).where(mine)).tuples().all()
+    _forget_answers(c, workspace, [identifier for _, identifier in found])
+    numbers = [number for number, _ in found]
     for some in _lots(numbers):
         _unindex(c, some)
         c.execute(delete(DOCUMENT).where(DOCUMENT.c.number.in_(some)))
     if numbers:
         WORDS.scrub(c)
+    return len(numbers)
 
 
 def reindex_all(c: Connection, kind: str, at: str) -> int:
@@ -167,6 +170,17 @@ def _unindex(c: Connection, numbers: Sequence[int]) -> None:
     VECTORS.drop(c, ids)
     c.execute(delete(CHUNK).where(CHUNK.c.document.in_(numbers)))
     c.execute(update(DOCUMENT).where(DOCUMENT.c.number.in_(numbers)).values(is_embedded=0))
+
+
+def _forget_answers(c: Connection, workspace: str, identifiers: Sequence[str]) -> None:
+    """Those that tell of these documents, and those that told of the jobs by which they came."""
+    gone, t, jobs = set(identifiers), REPLIES.table.c, JOBS.table.c
+    of_jobs = select(t.location, jobs.payload).where(t.workspace == workspace, t.location == "/v1/jobs/" + jobs.id)
+    brought = [
+        where for where, payload in c.execute(of_jobs).tuples() if json.loads(payload).get("document_id") in gone
+    ]
+    for some in _lots([*brought, *(f"/v1/documents/{identifier}" for identifier in identifiers)]):
+        c.execute(delete(REPLIES.table).where(t.workspace == workspace, t.location.in_(some)))
 
 
 def _lots(values: Sequence[T]) -> Iterator[Sequence[T]]:

@@ -136,14 +136,20 @@ class Idempotency:
             await send(message)
 
     async def _deleting(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """What was deleted must not live on in an answer about it."""
+        """What was deleted must not live on in an answer about it.
+
+        Where the store fails now, the thing is gone and the caller is told so: the answer lives on for its day.
+        """
         memory, own = self._memory, workspace(Request(scope))
 
         async def told(message: Message) -> None:
             if message["type"] == "http.response.start" and 200 <= message["status"] < 300:
                 path = route_path(scope)
-                if await memory.database.write(lambda c: memory.replies.forget(c, own, path)):
-                    await memory.database.forget()
+                try:
+                    if await memory.database.write(lambda c: memory.replies.forget(c, own, path)):
+                        await memory.database.forget()
+                except StoreError as error:
+                    log.error("idempotency.not_forgotten reason=%s", error)
             await send(message)
 
         await self._app(scope, receive, told)

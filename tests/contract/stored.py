@@ -28,8 +28,8 @@ NEW = NewDocument(
 )
 
 
-def answered(document_id: str, c: Connection) -> None:
-    """Keep an answer about a document, under a key that is its id."""
-    REPLIES.claim(c, "default", document_id, "print", at=utc_now())
+def answered(identifier: str, c: Connection, about: str = "documents") -> None:
+    """Keep an answer about a document or a job, under a key that is its id."""
+    REPLIES.claim(c, "default", identifier, "print", at=utc_now())
     reply = Reply(status=201, headers={}, body=TEXT.encode())
-    REPLIES.keep(c, "default", document_id, reply, location=f"/v1/documents/{document_id}")
+    REPLIES.keep(c, "default", identifier, reply, location=f"/v1/{about}/{identifier}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -13,10 +14,11 @@ from services.rag.chunking import passages
 from services.rag.parsed import Source
 from services.rag.store import content_hash
 from services.rag.store_documents import StoredDocuments
-from services.rag.store_tables import JOBS, UPLOAD
+from services.rag.store_tables import JOBS, REPLIES, UPLOAD
+from services.store.clock import utc_now
 from services.store.jobs import JobError, LeaseLost, State
 from services.store.sqlite import url_of
-from tests.contract.stored import NEW, TEXT
+from tests.contract.stored import NEW, TEXT, answered
 
 
 class TestUploads:
@@ -31,6 +33,19 @@ class TestUploads:
         done = await mine.job(job.id)
         assert done is not None
         assert (done.state, await mine.staged(job)) == (State.DONE, None)
+
+    async def test_what_was_answered_to_an_upload_goes_with_its_document(self, store: StoredDocuments) -> None:
+        """It names the file, and the document is what it was about; the answers to other uploads stay."""
+        mine, made, jobs = store.of("default"), [], []
+        for name in ("a.pdf", "b.pdf"):
+            job = await mine.stage(Source(data=name.encode(), name=name), kind="ingest", payload={"collection": ""})
+            jobs.append(await store.database.write(lambda c: JOBS.claim(c, at=utc_now(), lease_s=60)))
+            made.append((await mine.put(replace(NEW, title=name), job=jobs[-1]))[0])
+            await store.database.write(partial(answered, job.id, about="jobs"))
+        assert await mine.delete(made[0].id)
+        left = await store.database.read(lambda c: c.execute(select(REPLIES.table.c.key)).scalars().all())
+        assert jobs[1] is not None
+        assert left == [jobs[1].id]
 
     async def test_a_job_that_was_taken_away_stores_nothing(self, store: StoredDocuments) -> None:
         """Its document was not wanted any more."""

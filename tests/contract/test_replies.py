@@ -262,6 +262,18 @@ class TestRequests:
 
         assert await database.read(lambda c: c.execute(select(REPLIES.table.c.body)).all()) == []
 
+    async def test_a_deletion_is_told_where_its_answer_cannot_be_forgotten(
+        self, http: httpx2.AsyncClient, database: Database, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The thing is gone: a 503 would say that nothing was changed."""
+        await post(http)
+
+        async def full(work: object) -> None:
+            raise StoreError("the disk is full", is_full=True)
+
+        monkeypatch.setattr(database, "write", full)
+        assert (await http.delete("/v1/things/1")).status_code == 204
+
     async def test_a_store_that_does_not_answer_is_503(self, things: Things, store_url: str) -> None:
         """And nothing is made: without the claim a retry could make it twice."""
         closed = Database(store_url, SCHEMA)
