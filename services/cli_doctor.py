@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from services import cli_show as show
-from services.cli_commands import Call, Result, recipe
+from services.cli_commands import Call, Result, recipe, seams
 from services.migration import doctor, findings
 from services.migration.doctor import Wanted
 from services.migration.doctor_wire import Overrides
@@ -93,7 +93,7 @@ def examined(call: Call, service: str, *, wanted: Wanted = doctor.USUAL) -> list
     found = asyncio.run(
         doctor.doctor(
             call.settings, service, recipe(service), token.value if token else "",
-            wanted=wanted, on_check=lambda c: call.display.note(step, c),
+            wanted=wanted, on_check=lambda c: call.display.note(step, c), seams=seams(call),
         )
     )  # fmt: skip
     levels = [f.level for f in found]

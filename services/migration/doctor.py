@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -11,7 +10,7 @@ from services.migration import (
     behaviour,
     doctor_embeddings,
     fairness,
-    findings,
+    kept_findings,
     own_prompts,
     pages,
     parity,
@@ -26,9 +25,10 @@ from services.migration import (
 from services.migration.asking import Asker, NotReached, unreachable
 from services.migration.doctor_wire import Overrides, Wire, wire
 from services.migration.findings import Finding, Level, compared
-from services.migration.measure import MARGIN_S, WORLD, Seams
+from services.migration.kept_findings import Kept
+from services.migration.measure import MARGIN_S, WORLD, Seams, described
 from services.migration.own_prompts import Pair
-from services.migration.rollout import write_aside
+from services.migration.records import Engine
 from services.migration.workload import Workload
 from services.settings import Settings
 
@@ -86,25 +86,32 @@ async def doctor(
             client=client, url=settings.service_url(service), workload=found, keys=settings.api_keys, token=token,
             limit_s=settings.limits.deadline_s + MARGIN_S, clock=seams.clock,
         )  # fmt: skip
-        exam = _Exam(pair=pair, asker=asker, given=replace(found, items=given) if given else None, on_check=on_check)
+        on_check("what the engines are")
+        exam = _Exam(
+            pair=pair, asker=asker, given=replace(found, items=given) if given else None, on_check=on_check,
+            described=await described(pair, seams, whole=False),
+        )  # fmt: skip
         said = [f async for f in exam.findings(service, engines_only=wanted.engines_only)]
     said = waivers.laid_over([*said, _readable(pair)], accepted, today)
-    return _kept(settings, service, said) if wanted.is_usual else said
+    if wanted.is_usual:
+        examined = Kept(findings=tuple(said), at=seams.now(), engines=exam.described)
+        kept_findings.keep(settings.state_dir, service, examined)
+    return said
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Exam:
-    """One examination at work. `given` are the recorded requests, where there are any."""
+    """One examination at work. `given` are the recorded requests, where there are any; `described` both engines."""
 
     pair: Wire
     asker: Asker
     given: Workload | None
     on_check: Callable[[str], None]
+    described: tuple[Engine, Engine]
 
     async def findings(self, service: str, *, engines_only: bool) -> AsyncIterator[Finding]:
         """From what costs nothing to what costs most; ends where an engine gives no token."""
-        self.on_check("what the engines are")
-        for finding in await parity.static(self.pair):
+        for finding in await parity.static(self.pair, self.described):
             yield finding
         for probe in CALLS:
             self.on_check(probe.__name__.replace("_", " "))
@@ -161,22 +168,3 @@ def _readable(pair: Wire) -> Finding:
     fail = "another program or a proxy answers there, or the engine is ill; mend that first, then run the doctor again"
     told = ("; ".join(said[name])[:300] or "in shape" for name in ("Ollama", "vLLM"))
     return compared("answers readable", *told, fail=fail if any(said.values()) else "")
-
-
-def _kept(settings: Settings, service: str, said: list[Finding]) -> list[Finding]:
-    path = findings_path(settings.state_dir, service)
-    write_aside(path, json.dumps({"findings": [findings.document(f) for f in said]}, indent=2) + "\n")
-    return said
-
-
-def findings_path(state_dir: Path, service: str) -> Path:
-    return state_dir / "doctor" / f"{service}.json"
-
-
-def saved(state_dir: Path, service: str) -> list[Finding]:
-    """The latest findings; none where there are none or they cannot be read."""
-    try:
-        document = json.loads(findings_path(state_dir, service).read_text())
-        return [findings.parsed(f) for f in document["findings"]]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return []

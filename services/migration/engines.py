@@ -115,6 +115,15 @@ async def describe(
     return seen[0], seen[1]
 
 
+def same(then: Engine, now: Engine) -> bool:
+    """Whether an engine is what it was. One whose start was seen then must be seen to be started so again.
+
+    Where nobody saw it, as of an engine elsewhere, what the engine tells of itself decides alone.
+    """
+    seen = then.started_with or now.started_with
+    return replace(then, started_with=seen) == now
+
+
 async def _ollama(found: Engines, shown: Mapping[str, Any], whole: bool) -> Engine:
     name = found.model.names["ollama"]
     version, tags = await found.ollama("/api/version"), await found.ollama("/api/tags")

@@ -15,13 +15,14 @@ from typing import Any
 from services.llm.registry import RegistryError
 from services.llm.rollout import Stage, Standing
 from services.migration import doctor as doctor_room
-from services.migration import engines, facts, ledger, measure, rollout
+from services.migration import facts, ledger, measure, rollout
 from services.migration.asking import Asker
 from services.migration.demo import Traffic
 from services.migration.errors import EngineUnreachable, Superseded
 from services.migration.facts import Watch
 from services.migration.findings import Finding, failed
 from services.migration.gates import Policy
+from services.migration.ground import Ground, ground
 from services.migration.ledger import Entry
 from services.migration.measure import Seams
 from services.migration.rounds import OnRound
@@ -116,9 +117,14 @@ class Journey:
     def _waits(self, standing: Standing, last: Entry | None) -> bool:
         """Whether there is something to wait for. A canary whose verdict expired is guarded all the same."""
         if held_back(standing):
-            founded = self.demo or self.known.fresh
+            founded = self.demo or self._founded
             return self.guarding and (founded or self._age_s(last) < self.policy.holdback_s)
         return standing.stage is Stage.CANARY and not self._enters(standing)
+
+    @property
+    def _founded(self) -> bool:
+        """Whether verdict and doctor, as last looked at, still carry a canary."""
+        return self.known.fresh and not self.known.doctor_doubt
 
     async def _look(self) -> None:
         """Doctor, then the fresh verdict that there is, else the gate."""
@@ -129,7 +135,7 @@ class Journey:
         self.known = replace(self.known, doctor_failed=failed(list(self.findings)))
         if self.known.doctor_failed and not self.demo:
             return
-        self.verdict = await self._fresh()
+        self.verdict = (await ground(self.settings, self.service, self.asker, self.seams)).verdict
         if self.verdict is None and not self.demo:
             self.verdict = await measure.gate(
                 self.settings, self.service, self.recipe, self.token, rounds=self.rounds, seed=self.seed,
@@ -139,35 +145,22 @@ class Journey:
             self.known = replace(self.known, verdict=self.verdict.outcome, verdict_id=self.verdict.id, fresh=True)
 
     async def _look_again(self, standing: Standing) -> None:
-        """The verdict as it lies there now, held against the engines as they are now.
+        """The verdict and the doctor's findings as they lie there now, held against the engines as they are now.
 
         Engines that do not answer leave it open: whether a dead one sends the service back is for the counters to say.
         """
         self.looked_s = self.seams.clock()
-        stored, fresh, unasked = measure.saved(self.settings.state_dir, self.service), None, ""
+        found, unasked = Ground(stored=measure.saved(self.settings.state_dir, self.service)), ""
         try:
-            fresh = await self._fresh()
+            found = await ground(self.settings, self.service, self.asker, self.seams)
         except (EngineUnreachable, RegistryError) as exc:
             unasked = str(exc)
-        passed = fresh is not None and fresh.outcome is Outcome.PASS
-        self.verdict = stored
+        self.verdict = found.stored
+        passed = found.verdict is not None and found.verdict.outcome is Outcome.PASS
         self.known = replace(
-            self.known, fresh=passed, unasked=unasked, verdict=stored.outcome if stored else None,
-            verdict_id=fresh.id if fresh and passed else standing.verdict,
+            self.known, fresh=passed, unasked=unasked, verdict=found.stored.outcome if found.stored else None,
+            verdict_id=found.stored.id if found.stored and passed else standing.verdict, doctor_doubt=found.doctor,
         )  # fmt: skip
-
-    async def _fresh(self) -> Verdict | None:
-        """The stored verdict, whatever it says, if it is of these engines and this recipe.
-
-        A doubtful one is not measured again here: repeating until it is green would be no evidence.
-        """
-        stored = measure.saved(self.settings.state_dir, self.service)
-        if stored is None:
-            return None
-        pair = engines.engines(self.settings, self.service, self.asker.client)
-        described = await measure.described(pair, self.seams)
-        recipe_sha256 = self.asker.workload.sha256
-        return stored if measure.fresh(stored, described, recipe_sha256, now=self.seams.now()) else None
 
     async def _watch(self, last: Entry | None) -> Watch:
         """What came since the step began: as far as it was kept, else from the counters in the step's ledger line."""
@@ -197,7 +190,7 @@ class Journey:
         Where none holds it is looked for again: somebody may have measured meanwhile.
         """
         decision = self._judge(standing, watch, last)
-        doubted = decision.action is Action.HOLD and not self.known.fresh
+        doubted = decision.action is Action.HOLD and not self._founded
         due = doubted and self.seams.clock() - self.looked_s >= LOOK_AGAIN_S
         if self._rests(standing) and (due or decision.action is Action.PROMOTE):
             await self._look_again(standing)

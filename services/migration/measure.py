@@ -7,7 +7,7 @@ import os
 import platform
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -107,9 +107,9 @@ async def _gate(
     return verdict
 
 
-async def described(pair: Engines, seams: Seams) -> tuple[Engine, Engine]:
+async def described(pair: Engines, seams: Seams, *, whole: bool = True) -> tuple[Engine, Engine]:
     """Both engines as they are now, with how they were started as far as it can be seen. As `engines.describe`."""
-    return await engines.describe(pair, started=await asyncio.to_thread(seams.started))
+    return await engines.describe(pair, whole=whole, started=await asyncio.to_thread(seams.started))
 
 
 async def _looked(driver: Driver, run: Run | None, on_progress: OnRound) -> Verdict:
@@ -246,14 +246,13 @@ def fresh(verdict: Verdict, now_are: tuple[Engine, Engine], recipe_sha256: str, 
 
 
 def _of_these(verdict: Verdict, now_are: tuple[Engine, Engine]) -> bool:
-    """Whether a verdict is of these engines. One that saw how they were started holds only while that is seen again.
-
-    Where nobody saw it, as of an engine elsewhere, what the engines tell of themselves decides alone.
-    """
+    """Whether a verdict is of these engines, as far as `engines.same` can tell."""
     started = pages.table(verdict.environment.get("started_with"))
-    keys = ("engine", "version", "model", "model_digest", "quantization", "context", "flags_sha256")
     for name, engine in zip(("baseline", "candidate"), now_are, strict=True):
-        arm, seen = verdict.arms.get(name), started.get(name) or engine.started_with
-        if arm is None or seen != engine.started_with or any(getattr(arm, k) != getattr(engine, k) for k in keys):
+        arm = verdict.arms.get(name)
+        if arm is None:
+            return False
+        told = {f.name: getattr(arm, f.name) for f in fields(Engine) if f.name != "started_with"}
+        if not engines.same(Engine(**told, started_with=pages.text(started, name)), engine):
             return False
     return True

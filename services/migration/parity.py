@@ -10,7 +10,7 @@ from typing import Any
 
 from services.llm.mapping import ollama_arguments, openai_arguments
 from services.migration.doctor_wire import Wire
-from services.migration.engines import Engines, describe
+from services.migration.engines import Engines
 from services.migration.findings import Finding, compared
 from services.migration.modelfile import defaults_of_ollama, parameters
 from services.migration.probes import request, user
@@ -26,9 +26,9 @@ NEUTRAL = {
 """What vLLM takes where neither the request nor generation_config.json says anything."""
 
 
-async def static(found: Wire) -> list[Finding]:
-    """What costs no token. Raises `EngineUnreachable`."""
-    baseline, candidate = await describe(found, whole=False)
+async def static(found: Wire, described: tuple[Engine, Engine]) -> list[Finding]:
+    """What costs no token. `described` as `engines.describe` gives them. Raises `EngineUnreachable`."""
+    baseline, candidate = described
     shown = (await found.ollama("/api/show", {"model": found.model.names["ollama"]})).body
     listed = await found.vllm("/v1/models")
     named = (m.get("root") for m in listed.body.get("data") or () if m.get("id") == found.model.names["vllm"])

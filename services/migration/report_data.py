@@ -8,7 +8,7 @@ from pathlib import Path
 
 from services.llm.prices import Table
 from services.llm.prices import load as price_table
-from services.migration import doctor, gates, ledger, measure, memory_document, report_runs, sweep
+from services.migration import gates, kept_findings, ledger, measure, memory_document, report_runs, sweep
 from services.migration.errors import GateError
 from services.migration.findings import Finding
 from services.migration.ledger import Entry
@@ -78,7 +78,7 @@ def collect(state_dir: Path, service: str, prices: Path | None = None) -> Report
     return build(
         service, verdict, run, missing=missing, raw_dir=folder,
         runs=report_runs.alike(run, folder) if run else (), e_limit=_e_limit(),
-        findings=doctor.saved(state_dir, service),
+        findings=kept_findings.saved(state_dir, service).findings,
         entries=ledger.history(state_dir / ledger.FILE_NAME, service), swept=sweep.saved(state_dir, service),
         memory=memory_document.saved(state_dir, service), prices=price_table(prices) if prices else price_table(),
     )  # fmt: skip

@@ -35,6 +35,7 @@ class Tally:
 
 ANSWERING = "once they answer `cutover migrate SERVICE` goes on from here"
 AGAIN = "measure again with `cutover gate SERVICE`; after a pass `cutover migrate SERVICE` goes on from here"
+LOOK = "`cutover doctor SERVICE` looks and tells which; then `cutover migrate SERVICE` goes on from here"
 NOTHING = Tally()
 NO_EVIDENCE = Evidence()
 
@@ -45,6 +46,7 @@ class Facts:
 
     `doctor_failed` and `verdict` are None where nobody looked; `fresh` says that the verdict is of these very engines,
     flags and recipe, and `unasked` why nobody could tell. Unless said, it is not fresh: nothing is promoted.
+    `doctor_doubt` says why a canary may not go on upon what the doctor found before.
     `demo` asks for a shown move: it needs no verdict, and nothing later may rest on it.
     `evidence` weighs both engines since the step began, which was `age_s` seconds ago.
     """
@@ -52,6 +54,7 @@ class Facts:
     candidate: Tally = NOTHING
     control: Tally = NOTHING
     doctor_failed: bool | None = None
+    doctor_doubt: str = ""
     verdict: Outcome | None = None
     verdict_id: str | None = None
     fresh: bool = False
@@ -190,11 +193,10 @@ def _unfounded(standing: Standing, facts: Facts) -> Decision | None:
     """Staying, where what the canary began on does not hold any more. None where it does; a demo rests on nothing."""
     if facts.demo:
         return None
-    if facts.doctor_failed:
-        return _hold(standing, "the doctor found a failure; `cutover doctor SERVICE` tells which")
-    doubt = _doubt(facts)
+    doubt, seen = _doubt(facts), "the doctor found a failure" if facts.doctor_failed else facts.doctor_doubt
     onward = ANSWERING if facts.unasked and facts.verdict is Outcome.PASS else AGAIN
-    return _hold(standing, f"{doubt}; {onward}") if doubt else None
+    reasons = [f"{why}; {then}" for why, then in ((doubt, onward), (seen, LOOK)) if why]
+    return _hold(standing, *reasons) if reasons else None
 
 
 def _advance(standing: Standing, facts: Facts, policy: Policy) -> Decision:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
 import httpx2
 import pytest
 
 from services.migration import doctor as room
-from services.migration import engines
+from services.migration import engines, kept_findings
 from services.migration.errors import EngineUnreachable
 from services.migration.findings import Finding, Level, failed
 from tests.unit.migration.house import TOKEN, House, weights
@@ -236,11 +235,15 @@ async def test_ollama_is_always_told_the_registrys_window(house: House) -> None:
     assert {b["options"]["num_ctx"] for b in asked} == {4096}
 
 
-async def test_the_findings_are_kept_for_the_report(house: House) -> None:
+async def test_the_findings_are_kept_with_the_time_and_the_engines_that_were_looked_at(house: House) -> None:
+    house.started = {"vllm": "a" * 64}
+    now = house.seams.now()
     found = await examine(house)
-    assert room.saved(house.state, "notes") == list(found.values())
+    kept = kept_findings.saved(house.state, "notes")
+    assert list(kept.findings) == list(found.values())
+    assert kept.at is not None and kept.at >= now
+    assert [(e.engine, e.started_with) for e in kept.engines] == [("ollama", ""), ("vllm", "a" * 64)]
 
 
-def test_no_findings_are_no_health(tmp_path: Path) -> None:
-    assert room.saved(tmp_path, "notes") == []
+def test_no_findings_are_no_health() -> None:
     assert failed([])

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import httpx2
 import pytest
 
 from services.llm.rollout import Stage
+from services.migration import kept_findings
 from services.migration.controller import history
+from services.migration.doctor import doctor
+from services.migration.findings import compared
 from services.migration.stages import Action
 from services.migration.verdict import Outcome
-from tests.unit.migration.house import House
+from tests.unit.migration.house import TOKEN, House
 from tests.unit.migration.moving import ALL_STEPS, DEMO_STEPS, POLICY, go, passed, steps, users
 
 DAY_S = 86400.0
+BAD = compared("prompt tokens, several turns", "16", "17", fail="the templates differ")
 
 
 def some(house: House, polls: int = 4) -> Callable[[], None]:
@@ -63,12 +68,39 @@ async def test_a_verdict_that_is_too_old_moves_it_no_further(begun: House) -> No
     assert "too old" in result.reasons[0]
 
 
-async def test_a_new_pass_carries_it_on_and_is_written_down(begun: House) -> None:
+async def test_a_new_pass_of_engines_that_the_doctor_saw_carries_it_on_and_is_written_down(begun: House) -> None:
     upgraded(begun)
     await passed(begun, id="anew")
+    await doctor(begun.settings, "notes", begun.recipe, TOKEN, seams=begun.seams)
     await go(begun, traffic=users(begun))
     assert steps(begun) == ALL_STEPS
     assert [e.verdict for e in history(begun.settings)][1:] == ["anew"] * 3
+
+
+async def test_a_new_pass_moves_it_no_further_before_the_doctor_saw_those_engines(begun: House) -> None:
+    """Faster and no worse on the recipe says nothing of a template or a parser that came with the upgrade."""
+    upgraded(begun)
+    await passed(begun, id="anew")
+    result = await go(begun, traffic=some(begun))
+    assert (steps(begun), result.action, result.exit_code) == (ALL_STEPS[:1], Action.HOLD, 2)
+    assert "changed since the doctor looked" in result.reasons[0]
+    assert "`cutover doctor SERVICE`" in result.reasons[0]
+
+
+async def test_a_failure_that_the_doctor_finds_meanwhile_moves_it_no_further_until_it_is_gone(begun: House) -> None:
+    found = kept_findings.saved(begun.state, "notes")
+    kept_findings.keep(begun.state, "notes", replace(found, findings=(*found.findings, BAD)))
+    traffic, polls = users(begun), [0]
+
+    def arrive() -> None:
+        polls[0] += 1
+        traffic()
+        if polls[0] == 3:
+            assert steps(begun) == ALL_STEPS[:1]
+            kept_findings.keep(begun.state, "notes", found)
+
+    await go(begun, traffic=arrive)
+    assert steps(begun) == ALL_STEPS
 
 
 @pytest.mark.parametrize("outcome", [Outcome.INCONCLUSIVE, Outcome.INVALID, Outcome.FAIL])
