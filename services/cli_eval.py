@@ -17,9 +17,9 @@ from services.cli_commands import Call, Result
 from services.embedding import EmbedProvider
 from services.evaluation.app import Outcome, evaluate, measured
 from services.evaluation.debian import CorpusError
-from services.evaluation.metrics import Estimate
 from services.llm.errors import LLMError
 from services.llm.registry import model
+from services.rag.metrics import Estimate
 from services.stack import embedder, local
 from services.stack.errors import StackError
 from services.store.errors import StoreError

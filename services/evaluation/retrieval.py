@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from services.evaluation.metrics import Estimate, estimate, ndcg, rank_of, recall, separation
 from services.evaluation.questions import Kind, Question, Split
+from services.rag.metrics import Estimate, estimate, ndcg, rank_of, recall, separation
 from services.store.blend import LEXICAL_WEIGHT, Ranked, blended
 
 WEIGHTS = (0.0, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5)

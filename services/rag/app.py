@@ -14,7 +14,7 @@ from services.llm.client import LLMClient
 from services.llm.cutting import TOKENIZER, read
 from services.llm.errors import ConfigError
 from services.llm.registry import Model, model
-from services.rag import api, api_collections, api_ingest
+from services.rag import api, api_collections, api_eval, api_ingest
 from services.rag.chunking import Cutter
 from services.rag.fetching import Reach
 from services.rag.ingest import AT_ONCE, Ingest
@@ -85,7 +85,7 @@ def build(settings: Settings, *, client: Client | None = None, store: StoredDocu
         metrics_dir=settings.metrics_dir,
         beside=(worker,),
     )
-    routers = (api.router(), api_ingest.router(), api_collections.router(), admin.router())
+    routers = (api.router(), api_eval.router(), api_ingest.router(), api_collections.router(), admin.router())
     larger = {"/v1/documents": settings.uploads.max_bytes + FORM_BYTES}
     return application(room, title="Cutover RAG", routers=routers, larger_bodies=larger)
 

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.evaluation.metrics import estimate, ndcg, rank_of, recall, separation
 from services.evaluation.questions import Kind, Question, Split
 from services.evaluation.retrieval import Lists, study
+from services.rag.metrics import estimate, ndcg, rank_of, recall, separation
 from services.store.blend import blended
 
 
