@@ -9,6 +9,7 @@ import httpx2
 import pytest
 
 from services.migration import doctor as room
+from services.migration import kept_findings
 from services.migration.doctor import Wanted
 from services.migration.doctor_wire import Overrides
 from services.migration.errors import EngineUnreachable
@@ -107,7 +108,7 @@ async def test_a_service_that_is_down_fails_and_the_engines_are_still_compared(h
     assert found["service"].level is Level.FAIL
     assert "cutover up" in found["service"].next
     assert found["prompt tokens, several turns"].level is Level.PASS
-    assert failed(room.saved(house.state, "notes"))
+    assert failed(kept_findings.saved(house.state, "notes").findings)
 
 
 async def test_engines_alone_are_compared_without_the_service_and_nothing_is_kept(house: House) -> None:
@@ -115,7 +116,7 @@ async def test_engines_alone_are_compared_without_the_service_and_nothing_is_kep
     found = await examine(house, engines_only=True)
     assert found["service"].level is Level.WARN
     assert not failed(list(found.values()))
-    assert room.saved(house.state, "notes") == []
+    assert kept_findings.saved(house.state, "notes").findings == ()
 
 
 async def test_other_engines_are_asked_where_they_are_named(house: House) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from services.migration import doctor as room
-from services.migration import waivers
+from services.migration import kept_findings, waivers
 from services.migration.doctor import Wanted
 from services.migration.findings import Finding, Level, compared, document, failed, parsed
 from services.migration.waivers import WaiverError
@@ -120,7 +120,7 @@ async def test_the_doctor_reads_the_file_of_the_state_folder(house: House) -> No
     assert levels["prompt tokens, several turns"] == (Level.FAIL, True)
     assert levels["prompt tokens, system and user"] == (Level.FAIL, False)
     assert failed(found, TODAY)
-    assert room.saved(house.state, "notes") == found
+    assert list(kept_findings.saved(house.state, "notes").findings) == found
 
 
 async def test_a_bad_file_ends_the_doctor_before_any_call(house: House) -> None:
