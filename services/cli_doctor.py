@@ -29,6 +29,7 @@ def options(verb: argparse.ArgumentParser) -> None:
     verb.add_argument(
         "--engines-only", action="store_true", help="leave the service out; nothing is kept for a migration"
     )
+    verb.add_argument("--code", metavar="PATH", help="also look through your own Python for what an engine ignores")
     verb.add_argument("--all", action="store_true", help="show what both engines said where a check passed, too")
     for engine in ("ollama", "vllm"):
         verb.add_argument(f"--{engine}-url", type=_url, metavar="URL", help=f"another {engine}")
@@ -52,6 +53,7 @@ def examine(call: Call) -> Result:
     )  # fmt: skip
     wanted = Wanted(
         recorded=Path(asked.recorded) if asked.recorded else None,
+        code=Path(asked.code) if asked.code else None,
         waivers=Path(asked.waivers) if asked.waivers else None,
         engines_only=asked.engines_only, overrides=overrides,
     )  # fmt: skip

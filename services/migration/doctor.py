@@ -8,6 +8,7 @@ from pathlib import Path
 
 from services.migration import (
     behaviour,
+    code_files,
     doctor_embeddings,
     fairness,
     kept_findings,
@@ -45,9 +46,10 @@ def _silent(_check: str) -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
-    """How to look: recorded requests, waivers of another file, other engines, without the service."""
+    """How to look: recorded requests, a team's own code, waivers of another file, other engines, no service."""
 
     recorded: Path | None = None
+    code: Path | None = None
     waivers: Path | None = None
     engines_only: bool = False
     overrides: Overrides = field(default_factory=Overrides)
@@ -73,10 +75,11 @@ async def doctor(
 ) -> list[Finding]:
     """Every finding about one service, waived where somebody accepts it; the usual ones also go to the state folder.
 
-    Raises `EngineUnreachable` where an engine is not there at all, `WaiverError`, `WorkloadError`.
+    Raises `EngineUnreachable` where an engine is not there at all, `WaiverError`, `WorkloadError`, `CodeError`.
     """
     found = workload.load(recipe, service=service)
     given = recorded.read(wanted.recorded, nonce_field=found.nonce_field) if wanted.recorded else ()
+    linted = code_files.code(wanted.code) if wanted.code else []
     today = seams.now().date()
     path = wanted.waivers or settings.state_dir / waivers.FILE_NAME
     accepted = waivers.load(path, service=service, today=today, needed=wanted.waivers is not None)
@@ -92,7 +95,7 @@ async def doctor(
             described=await described(pair, seams, whole=False),
         )  # fmt: skip
         said = [f async for f in exam.findings(service, engines_only=wanted.engines_only)]
-    said = waivers.laid_over([*said, _readable(pair)], accepted, today)
+    said = waivers.laid_over([*said, _readable(pair), *linted], accepted, today)
     if wanted.is_usual:
         examined = Kept(findings=tuple(said), at=seams.now(), engines=exam.described)
         kept_findings.keep(settings.state_dir, service, examined)

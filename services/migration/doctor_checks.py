@@ -57,6 +57,8 @@ CHECKS: Mapping[str, Check] = {
     "images refused": Check(id="B13", why="Ollama answers 200 and ignores an image that its model cannot see"),
     "seed repeats": Check(id="B14", why="a run that is to be repeated needs it, within one engine"),
     "swallowed fields": Check(id="S10", why="both engines answer 200 to fields that they ignore"),
+    "services' code": Check(id="S10", why="fields and paths that one engine ignores are found before they are missed"),
+    "code, *": Check(id="S10", why="what an engine takes with 200 and ignores has no effect, and nobody is told"),
     "embedding space": Check(id="E1 E2 E3", why="vectors of two spaces must never meet in one index"),
     "embedding of long texts": Check(id="E6", why="Ollama cuts a long text in silence, vLLM refuses"),
     "warm": Check(id="F1", why="loading time must not count as answering time"),

@@ -8,6 +8,7 @@ MigrationError             2: nothing was decided, nothing was moved
   StateError               the state folder cannot be written
   RecordingError           requests of a service cannot be recorded, or a recording cannot be used
   WorkloadError            64: the recipe is not usable
+  CodeError                64: there is no code to read where `doctor --code` points
   EngineUnreachable        69: an engine or a service does not answer
 """
 
@@ -53,6 +54,12 @@ class RecordingError(MigrationError):
 
 class WorkloadError(MigrationError):
     """A recipe is not usable. The message names the file and the field."""
+
+    exit_code = 64
+
+
+class CodeError(MigrationError):
+    """A path with code of a team does not exist, cannot be read, or holds no Python."""
 
     exit_code = 64
 

@@ -23,7 +23,7 @@ SPELLINGS: Mapping[str, Mapping[str, Any]] = {
     "response_format json_schema": {"response_format": {"type": "json_schema", "json_schema": NAMED}},
     "response_format json_object": {"response_format": {"type": "json_object"}},
     "structured_outputs": {"structured_outputs": {"json": ODD}},
-    "guided_json": {"guided_json": ODD},
+    "guided_json": {"guided_json": ODD},  # cutover: meant
     "format": {"format": ODD},
 }
 """Five ways in which clients ask for JSON. `json_object` promises any object, the others this one."""
@@ -32,7 +32,7 @@ ENDS = (".", "!", "?", "\n")
 FOREIGN: Mapping[str, Mapping[str, Any]] = {
     "max_completion_tokens": {"max_tokens": None, "max_completion_tokens": 1, "stop": list(ENDS)},
     "options.num_predict": {"options": {"num_predict": 1, "num_ctx": 512}},
-    "guided_choice": {"guided_choice": list(ODD_WORDS)},
+    "guided_choice": {"guided_choice": list(ODD_WORDS)},  # cutover: meant
     "n": {"n": 2, "temperature": 1},
     "repeat_penalty": {"repeat_penalty": -1},
     "keep_alive": {"keep_alive": "no such time"},
@@ -72,8 +72,8 @@ async def fields(found: Wire) -> Finding:
     ollama = unsafe or _listed({n: await _fate(found, "ollama", n) for n in FOREIGN})
     vllm = _listed({n: await _fate(found, "vllm", n) for n in FOREIGN})
     step = (
-        "our client sends none of these; look for them in every other client of the engines, because they have no "
-        "effect there and nobody is told"
+        "our client sends none of these; look for them in every other client of the engines (`cutover doctor SERVICE "
+        "--code FOLDER` does), because they have no effect there and nobody is told"
     )
     return compared("swallowed fields", ollama, vllm, warn=step if "swallows" in ollama + vllm else "")
 
@@ -86,7 +86,7 @@ async def _fate(found: Wire, engine: str, name: str) -> str:
     took = {
         "max_completion_tokens": said.output_tokens == 1,
         "options.num_predict": said.output_tokens == 1,
-        "guided_choice": said.text.strip().startswith(tuple(w[:2] for w in ODD_WORDS)),
+        "guided_choice": said.text.strip().startswith(tuple(w[:2] for w in ODD_WORDS)),  # cutover: meant
         "n": choices == 2,
     }
     return "honours" if took.get(name, False) else "swallows"
