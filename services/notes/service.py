@@ -98,13 +98,16 @@ class Notes:
 
     async def near(self, note: Note, limit: int) -> tuple[list[Note], FoundBy]:
         """The notes most like this one, best first, and what they were judged by."""
-        hits, by = await self.search(_whole(note), limit + 1)
+        hits, by = await self._searched(_whole(note), limit + 1, without=note.id)
         found = [await self.notebook.get(hit.id) for hit in hits if hit.id != note.id]
         return [other for other in found[:limit] if other is not None], by
 
     async def search(self, query: str, limit: int) -> tuple[list[NoteHit], FoundBy]:
         """The best notes, and what they were judged by: words alone where no vector can be compared now."""
-        sought = await self._sought(query)
+        return await self._searched(query, limit)
+
+    async def _searched(self, query: str, limit: int, *, without: str = "") -> tuple[list[NoteHit], FoundBy]:
+        sought = await self._sought(query, without)
         try:
             if sought is not None:
                 return await self.notebook.search(query, limit, sought), FoundBy.MEANING
@@ -119,12 +122,13 @@ class Notes:
             vectors = await self._meaning.of_texts([f"{p.title}\n{p.text.strip()}" for p in found])
             await self.notebook.embedded(note.id, found, self._meaning.space, vectors, job=job)
 
-    async def _sought(self, query: str) -> Sought | None:
+    async def _sought(self, query: str, without: str) -> Sought | None:
         """The vector of what is looked for; None where nobody can make one now, which is logged."""
         if self._meaning is None:
             return None
         try:
-            return Sought(space=self._meaning.space, vector=await self._meaning.of_query(query))
+            vector = await self._meaning.of_query(query)
+            return Sought(space=self._meaning.space, vector=vector, without=without)
         except LLMError as exc:
             log.warning("notes.query_not_embedded reason=%s", exc.type)
             return None

@@ -141,6 +141,8 @@ class Sought:
 
     space: Space
     vector: Sequence[float]
+    without: str = ""
+    """Id of a note that is not looked for, because the others are compared with it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -44,7 +44,7 @@ def drop(c: Connection, number: int) -> None:
 
 def search(c: Connection, workspace: str, query: str, meaning: Sought, limit: int) -> list[NoteHit]:
     """The best notes by meaning and words together, archived ones left out. Raises `ForeignSpace`."""
-    ours = (NOTE.c.workspace == workspace, ~NOTE.c.archived)
+    ours = (NOTE.c.workspace == workspace, ~NOTE.c.archived, NOTE.c.id != meaning.without)
     live = select(PASSAGE.c.number).join(NOTE, NOTE.c.number == PASSAGE.c.note).where(*ours)
     near = VECTORS.nearest(c, meaning.space, meaning.vector, CANDIDATES, workspace=workspace, among=live)
     places = {r.number: r for r in c.execute(select(PASSAGE).where(PASSAGE.c.number.in_([key for key, _ in near])))}

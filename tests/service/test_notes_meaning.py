@@ -17,6 +17,7 @@ from services.llm.registry import model
 from services.llm.spaces import Embeddings, EmbedRequest
 from services.notes import app as notes_app
 from services.settings import Settings
+from services.store.blend import CANDIDATES
 from services.web.meaning import AT_ONCE
 from tests.service.scripted import BEARER, Desk, ScriptedClient, answer, served
 from tests.unit.llm import tiny_bert
@@ -118,6 +119,14 @@ class TestMeaning:
 
         assert (told["near"][0]["id"], told["by"]) == (fan, "meaning")
         assert [c["note_id"] for c in cited] == [fan]
+
+    async def test_a_long_note_does_not_stand_in_the_way_of_what_is_related_to_it(self, desk: Desk) -> None:
+        """Its own passages are nearer to it than anything else, and more than a search looks at."""
+        long = await add(desk, "Fans", ("A fan is loud. " * 50 + "\n\n") * (CANDIDATES + 10))
+        other = await add(desk, "Summer", "Too hot.")
+        told = (await desk.http.get(f"/v1/notes/{long}/related")).json()
+
+        assert ([near["id"] for near in told["near"]], told["by"]) == ([other], "meaning")
 
     async def test_a_deleted_and_an_archived_note_are_found_no_more(self, desk: Desk) -> None:
         gone, away = await add(desk, "Gone", "A fan."), await add(desk, "Away", "A fan.")
