@@ -101,7 +101,7 @@ async def get_job(job_id: Id, rag: UseCases) -> JobInfo:
     return _job_info(job)
 
 
-async def retry_job(job_id: Id, rag: UseCases) -> JobInfo:
+async def retry_job(job_id: Id, rag: UseCases, response: Response) -> JobInfo:
     """From its start. 409 for a job that has not failed."""
     job = await rag.documents.job(job_id)
     if job is None:
@@ -109,7 +109,7 @@ async def retry_job(job_id: Id, rag: UseCases) -> JobInfo:
     if job.state is not State.FAILED:
         raise Problem(409, "job-not-failed", f"the job is {job.state}; only a failed one can be tried again")
     again = await rag.ingest.retry(rag.documents, job_id)
-    return _job_info(again or job)
+    return _accepted(again or job, response)
 
 
 async def forget_job(job_id: Id, rag: UseCases) -> None:
