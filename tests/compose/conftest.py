@@ -1,4 +1,4 @@
-"""A Docker engine that answers, the images built once, and one stack that all tests of a run share."""
+"""A Docker engine that answers, the images built once, and one stack that all tests of this folder share."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def secrets(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def stack(
     engine: None,
     child_env: dict[str, str],
@@ -68,7 +68,10 @@ def stack(
     tmp_path_factory: pytest.TempPathFactory,
     capfd_disabled: images.Say,
 ) -> Iterator[Compose]:
-    """The stack after, up and healthy on CPU with every service on vLLM; gone with all its volumes afterwards."""
+    """The stack after, up and healthy on CPU with every service on vLLM; gone with all its volumes afterwards.
+
+    Of this folder's tests and no longer: an idle vLLM would slow everything that is timed after them.
+    """
     built = images.build(child_env, tmp_path_factory.mktemp("images"), capfd_disabled)
     compose = Compose(
         file=AFTER, project=f"cutover-test-{uuid.uuid4().hex[:8]}", env_file=tmp_path_factory.mktemp("env") / ".env"
