@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -10,6 +11,7 @@ from services.migration import (
     behaviour,
     code_files,
     doctor_embeddings,
+    doctor_index,
     fairness,
     kept_findings,
     own_prompts,
@@ -92,7 +94,7 @@ async def doctor(
         on_check("what the engines are")
         exam = _Exam(
             pair=pair, asker=asker, given=replace(found, items=given) if given else None, on_check=on_check,
-            described=await described(pair, seams, whole=False),
+            described=await described(pair, seams, whole=False), cut=functools.partial(doctor_index.cutter, settings),
         )  # fmt: skip
         said = [f async for f in exam.findings(service, engines_only=wanted.engines_only)]
     said = waivers.laid_over([*said, _readable(pair), *linted], accepted, today)
@@ -111,6 +113,7 @@ class _Exam:
     given: Workload | None
     on_check: Callable[[str], None]
     described: tuple[Engine, Engine]
+    cut: doctor_index.Cut
 
     async def findings(self, service: str, *, engines_only: bool) -> AsyncIterator[Finding]:
         """From what costs nothing to what costs most; ends where an engine gives no token."""
@@ -134,6 +137,10 @@ class _Exam:
         else:
             for finding in await self._service():
                 yield finding
+            if service in doctor_embeddings.EMBEDDING_SERVICES:
+                self.on_check("the existing index")
+                for finding in await doctor_index.index(self.pair, self.asker, self.cut):
+                    yield finding
         self.on_check("fairness")
         for finding in await fairness.fairness(self.pair, self.asker.workload):
             yield finding

@@ -61,6 +61,8 @@ CHECKS: Mapping[str, Check] = {
     "code, *": Check(id="S10", why="what an engine takes with 200 and ignores has no effect, and nobody is told"),
     "embedding space": Check(id="E1 E2 E3", why="vectors of two spaces must never meet in one index"),
     "embedding of long texts": Check(id="E6", why="Ollama cuts a long text in silence, vLLM refuses"),
+    "existing index": Check(id="E5", why="vectors of another space than the stored ones find nothing, or anything"),
+    "existing index, top ten": Check(id="E4", why="an engine that ranks otherwise finds others in the index there is"),
     "warm": Check(id="F1", why="loading time must not count as answering time"),
     "parallel slots": Check(id="F2", why="five times faster than a queue of one is an artefact"),
     "prompts not cached": Check(id="F4", why="repeated prompts hit a prefix cache and flatter vLLM"),

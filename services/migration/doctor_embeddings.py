@@ -28,7 +28,7 @@ LONG = "word " * 600
 
 
 async def embeddings(found: Wire, service: str, chunks: Sequence[str]) -> list[Finding]:
-    """E1 to E3 and E6 on the service's own texts. E4 and E5 need an index that was made with vectors."""
+    """E1 to E3 and E6 on the service's own texts. E4 and E5, about an index that is there, are `doctor_index`."""
     if service not in EMBEDDING_SERVICES:
         return []
     entries = [m for m in models().values() if m.space is not None and "ollama" in m.names]
@@ -48,6 +48,11 @@ async def embeddings(found: Wire, service: str, chunks: Sequence[str]) -> list[F
     return [space, await _long(found, entry, name)] if vllm.ok else [space]
 
 
+def vectors_of(reached: Reached) -> list[list[float]]:
+    """The vectors of either engine's answer; none where a single one is not a list of numbers."""
+    return _rows(reached.body.get("embeddings")) or _openai_rows(reached)
+
+
 def _openai_rows(reached: Reached) -> list[list[float]]:
     return _rows([d.get("embedding") for d in reached.body.get("data") or ()])
 
@@ -64,28 +69,29 @@ def _space(
     entry: Model, ours: list[list[float]], theirs: list[list[float]], texts: int, raw: tuple[Reached, Reached]
 ) -> Finding:
     """One finding for dimension, length and cosine: together they say whether an index may be shared."""
-    shown = [_told(rows, reached) for rows, reached in zip((ours, theirs), raw, strict=True)]
-    told = (f"{entry.alias}: {shown[0]}", shown[1])
+    shown = [told(rows, reached) for rows, reached in zip((ours, theirs), raw, strict=True)]
+    both = (f"{entry.alias}: {shown[0]}", shown[1])
     if problem := _unlike_registry(entry, ours, texts):
-        return compared("embedding space", *told, fail=problem)
+        return compared("embedding space", *both, fail=problem)
     if not raw[1].ok:
         step = (
             "vLLM does not embed: a server of generations has no /v1/embeddings. Embeddings stay on Ollama, moving "
             "chat moves none. To move them: start a second vLLM with `--runner pooling --served-model-name NAME`, add "
             f"`vllm = NAME` to [{entry.alias}] in models.toml, run the doctor with --embed-url, embed the index anew"
         )
-        return compared("embedding space", *told, warn=step)
+        return compared("embedding space", *both, warn=step)
     if len(theirs) != texts or len(theirs[0]) != len(ours[0]):
-        return compared("embedding space", *told, fail="another number or length of vectors: never share an index")
+        return compared("embedding space", *both, fail="another number or length of vectors: never share an index")
     low = percentile_5([cosine(a, b) for a, b in zip(ours, theirs, strict=True)])
-    shown_low = f"{told[1]}; paired cosine p5 {low:.4f} on {texts} texts"
-    if low < ENOUGH or not _unit(theirs):
+    shown_low = f"{both[1]}; paired cosine p5 {low:.4f} on {texts} texts"
+    if low < ENOUGH or not unit(theirs):
         step = f"another space (cosine p5 below {ENOUGH}, or not of length 1): embed the index anew before moving it"
-        return compared("embedding space", told[0], shown_low, fail=step)
-    return compared("embedding space", told[0], shown_low)
+        return compared("embedding space", both[0], shown_low, fail=step)
+    return compared("embedding space", both[0], shown_low)
 
 
-def _told(rows: list[list[float]], reached: Reached) -> str:
+def told(rows: list[list[float]], reached: Reached) -> str:
+    """How many vectors, of what size; else what came in their place."""
     if not rows:
         return f"HTTP {reached.status} {problem_of(reached)}".strip()
     lengths = [math.hypot(*row) for row in rows]
@@ -99,12 +105,13 @@ def _unlike_registry(entry: Model, rows: list[list[float]], texts: int) -> str:
         return "Ollama gave no vector for each text; see that it has the model and that every chunk fits its window"
     if any(len(row) != entry.space.dimension for row in rows):
         return f"the registry's space has {entry.space.dimension} components: another model lies behind the alias"
-    if entry.space.normalised and not _unit(rows):
+    if entry.space.normalised and not unit(rows):
         return "the registry's space is of length 1, these are not (/api/embeddings is not, /api/embed is)"
     return ""
 
 
-def _unit(rows: list[list[float]]) -> bool:
+def unit(rows: list[list[float]]) -> bool:
+    """Whether every vector is of length 1, within the tolerance of a space."""
     return all(abs(math.hypot(*row) - 1) <= NORM_TOLERANCE for row in rows)
 
 
@@ -128,5 +135,5 @@ async def _long(found: Wire, entry: Model, name: str) -> Finding:
     vllm = await found.embeddings({"model": name, "input": [LONG]})
     cut = isinstance(counted, int) and counted < 600
     warn = "Ollama cut it in silence: chunk by tokens, and send truncate=false" if cut and reached.ok else ""
-    told = f"HTTP {vllm.status} {problem_of(vllm)[:60]}".strip()
-    return compared("embedding of long texts", ollama, told, warn=warn)
+    other = f"HTTP {vllm.status} {problem_of(vllm)[:60]}".strip()
+    return compared("embedding of long texts", ollama, other, warn=warn)

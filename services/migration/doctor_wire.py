@@ -191,7 +191,8 @@ def wire(settings: Settings, service: str, client: httpx2.AsyncClient, overrides
     key = settings.vllm_api_key
     return Wire(
         client=client, vllm_url=overrides.vllm_url or settings.vllm_url,
-        ollama_url=overrides.ollama_url or settings.ollama_url, embed_url=overrides.embed_url,
+        ollama_url=overrides.ollama_url or settings.ollama_url,
+        embed_url=overrides.embed_url or settings.embedding.vllm_url,
         model=_model(settings, service, overrides), vllm_key=key.value if key else "", limit_s=LIMIT_S,
     )  # fmt: skip
 
