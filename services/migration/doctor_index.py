@@ -74,10 +74,10 @@ async def index(found: Wire, asker: Asker, cut: Cut) -> list[Finding]:
     """What is to be said of RAG's index. Raises `EngineUnreachable`."""
     uses = await _uses(asker)
     stored, search = pages.text(uses, "vectors"), pages.text(uses, "search")
-    made = search.removeprefix(BY_MEANING) if search.startswith(BY_MEANING) else ""
-    early = before_engines(stored, search, made)
+    early = before_engines(stored, search)
     if early is not None:
         return [early]
+    made = _made(search)
     entry = next((m for m in models().values() if m.space is not None and m.space.name == made), None)
     if entry is None:
         said = f"{made}, which no alias of models.toml has"
@@ -99,8 +99,17 @@ async def _uses(asker: Asker) -> Mapping[str, Any]:
         return {}
 
 
-def before_engines(stored: str, search: str, made: str) -> Finding | None:
-    """What can be said without an engine; None where store and embedder are of one space. Pure."""
+def _made(search: str) -> str:
+    """The space that the service embeds into; empty where it does not."""
+    return search.removeprefix(BY_MEANING) if search.startswith(BY_MEANING) else ""
+
+
+def before_engines(stored: str, search: str) -> Finding | None:
+    """What can be said without an engine; None where store and embedder are of one space. Pure.
+
+    `stored` and `search` are what /readyz says under `uses.vectors` and `uses.search`.
+    """
+    made = _made(search)
     said = f"the store: {stored or 'not told'}; the service: {search or 'not told'}"
     if not stored or not search:
         step = "the service does not tell its index at /readyz: see that it is up, and of this version"

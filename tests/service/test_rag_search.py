@@ -14,6 +14,8 @@ from services.embedding import Embedding
 from services.llm.errors import DeadError, LLMError
 from services.llm.registry import model
 from services.llm.spaces import Embeddings, EmbedRequest
+from services.migration.doctor_index import before_engines
+from services.migration.findings import Finding, Level
 from services.rag import app as rag_app
 from services.rag.ingest import REINDEX
 from services.rag.store_documents import StoredDocuments, WorkspaceDocuments
@@ -223,6 +225,21 @@ async def test_readyz_names_the_space_in_use(desk: Desk) -> None:
     ready = (await desk.http.get("/readyz")).json()
 
     assert ready["uses"]["search"] == "meaning and words: minilm@53aa51172d14:384:unit:mean:256"
+
+
+async def test_the_doctor_understands_what_readyz_says_of_stored_and_made_vectors(desk: Desk, rag: Desk) -> None:
+    """Nothing stored yet, nothing that embeds, and one space on both sides, which leaves the engines to be asked."""
+
+    async def said(of: Desk) -> Finding | None:
+        uses = (await of.http.get("/readyz")).json()["uses"]
+        return before_engines(uses["vectors"], uses["search"])
+
+    empty, silent = await said(desk), await said(rag)
+    await add(desk, "Lunch", "The broth is served at noon.")
+    await idle(desk)
+
+    assert (empty and empty.level, silent and silent.level) == (Level.WARN, Level.PASS)
+    assert await said(desk) is None
 
 
 async def test_documents_from_before_the_embedder_are_embedded_by_reindex(

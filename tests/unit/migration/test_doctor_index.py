@@ -37,14 +37,14 @@ NOTHING = "sqlite-vec v0.1.9: no vectors, so search is by words only"
     ],
 )
 def test_what_store_and_embedder_say_is_compared(stored: str, search: str, level: Level, step: str) -> None:
-    finding = before_engines(stored, search, search.removeprefix("meaning and words: ") if "meaning" in search else "")
+    finding = before_engines(stored, search)
     assert finding is not None
     assert (finding.level, step in finding.next) == (level, True)
 
 
 def test_one_space_is_left_for_the_engines_to_fit() -> None:
-    assert before_engines(STORED, MADE, SPACE) is None
-    assert before_engines(f"exact search with numpy (no: extensions): {SPACE}", MADE, SPACE) is None
+    assert before_engines(STORED, MADE) is None
+    assert before_engines(f"exact search with numpy (no: extensions): {SPACE}", MADE) is None
 
 
 @functools.cache
