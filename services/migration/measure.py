@@ -90,7 +90,7 @@ async def _gate(
         pair = engines.engines(settings, found.service, client)
         plan = _plan(found, await described(pair, seams), rounds=rounds, seed=seed, now=seams.now())
         plan = replace(plan, gpus=tuple(seams.gpus()))
-        plan = replace(plan, attempt=_attempt(settings.state_dir, plan))
+        plan = replace(plan, attempt=attempt(settings.state_dir, plan))
         raw, run = _begun(settings.state_dir, plan)
         driver = _driver(settings, run.plan if run else plan, raw, client, found, token, seams)
         async with memory_gate.beside(seams.sampler) as beside:
@@ -145,11 +145,22 @@ def machine() -> str:
     return f"{platform.machine()}, {os.cpu_count()} cores, {platform.system()} {platform.release()}"
 
 
-def _attempt(state_dir: Path, plan: Plan) -> int:
-    """How many runs could have decided about the same engines and recipe within a verdict's life, this one included."""
+def attempt(state_dir: Path, plan: Plan) -> int:
+    """How many runs could have decided about the same engines and recipe within a verdict's life, this one included.
+
+    Looking from where an engine's start cannot be seen makes no other engine of it, and no attempt cheaper.
+    """
     life = timedelta(days=plan.method.valid_days)
-    earlier = (run for run in _runs(state_dir, plan.service) if _same(run.plan, plan, SUBJECT, within=life))
+    runs = _runs(state_dir, plan.service)
+    earlier = (run for run in runs if _same(_as_seen(run.plan, plan), plan, SUBJECT, within=life))
     return 1 + sum(map(looks.could_pass, earlier))
+
+
+def _as_seen(old: Plan, new: Plan) -> Plan:
+    """The old plan, where a start that only one of both saw is taken for the same."""
+    pairs = ((old.baseline, new.baseline), (old.candidate, new.candidate))
+    seen = [replace(a, started_with=b.started_with) if not (a.started_with and b.started_with) else a for a, b in pairs]
+    return replace(old, baseline=seen[0], candidate=seen[1])
 
 
 def _begun(state_dir: Path, plan: Plan) -> tuple[RawFile, Run | None]:

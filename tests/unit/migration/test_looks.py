@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
 from services.migration import gates, looks, measure
 from services.migration.judge import judge
 from services.migration.records import Record
-from services.migration.simulated import Change, World, candidate, dead, simulated
+from services.migration.rounds import RawFile
+from services.migration.simulated import Change, World, candidate, dead, run, simulated
 from services.migration.verdict import Outcome, Result, Verdict
 from tests.unit.migration.house import TOKEN, House
 
@@ -111,6 +113,18 @@ class TestGate:
             )
             attempts.append(verdict.plan["attempt"])
         assert attempts == [1, 1, 2]
+
+    @pytest.mark.parametrize(
+        ("before", "now", "number"), [("", "", 2), ("a", "a", 2), ("a", "", 2), ("", "a", 2), ("a", "b", 1)]
+    )
+    def test_looking_from_elsewhere_makes_no_attempt_cheaper_and_another_flag_is_another_engine(
+        self, tmp_path: Path, before: str, now: str, number: int
+    ) -> None:
+        done = run(World(rounds=100))
+        seen = (replace(done.plan.candidate, started_with=start) for start in (before, now))
+        earlier, later = (replace(done.plan, candidate=engine) for engine in seen)
+        RawFile(tmp_path / "raw" / f"{later.service}-earlier.jsonl").append([earlier, *done.records])
+        assert measure.attempt(tmp_path, later) == number
 
     async def test_a_verdict_by_other_rules_has_expired(self, house: House) -> None:
         verdict = await measure.gate(house.settings, house.service, house.recipe, TOKEN, rounds=1, seams=house.seams)
