@@ -60,16 +60,10 @@ def build(settings: Settings, *, client: Client | None = None, store: StoredDocu
     context = _window(client, entry)
 
     def of(workspace: str) -> Rag:
-        documents = stored.of(workspace)
         return Rag(
-            service=SERVICE,
-            alias=entry.alias,
-            context=context,
-            documents=documents,
-            client=client,
-            ingest=ingest,
-            meaning=meaning,
-        )
+            service=SERVICE, alias=entry.alias, context=context, documents=stored.of(workspace),
+            client=client, ingest=ingest, meaning=meaning,
+        )  # fmt: skip
 
     room = Room(
         service=SERVICE,

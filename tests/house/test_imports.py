@@ -15,7 +15,9 @@ WORDS = (*LEAVES, "services.llm.schemas", "services.llm.documents", "services.ll
 SERVICE = ("services.web", "services.store", "services.admin", "services.llm")
 
 MAY_IMPORT: dict[str, tuple[str, ...]] = {
-    "services.variables": (),
+    "services.variable": (),
+    "services.variables_compose": ("services.variable",),
+    "services.variables": ("services.variable", "services.variables_compose"),
     "services.addresses": (),
     "services.telemetry": (),
     "services.secret_files": (),
