@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from tests.compose.running import AFTER, BEFORE, clean_environment, said
+from tests.compose import images
+from tests.compose.running import AFTER, BEFORE, Compose, clean_environment, said
 from tests.conftest import REPO
 
 pytestmark = pytest.mark.compose
@@ -22,6 +23,19 @@ def argv(file: str, folder: Path, *words: str, **settings: str) -> list[str]:
     env_file = folder / "agent.env"
     env_file.write_text("".join(f"{name}={value}\n" for name, value in settings.items()))
     return ["docker", "compose", "-p", "cutover", "--env-file", str(env_file), "-f", file, "-f", OVER, *words]
+
+
+ASK = """
+import json, os, pathlib, urllib.request
+def asked(url, body=None, key=""):
+    headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
+    data = json.dumps(body).encode() if body else None
+    return json.load(urllib.request.urlopen(urllib.request.Request(url, data, headers), timeout=60))
+key = pathlib.Path(os.environ["VLLM_API_KEY_FILE"]).read_text().strip()
+print(asked(os.environ["VLLM_URL"] + "/v1/models", key=key)["data"][0]["id"])
+print(asked(os.environ["OLLAMA_URL"] + "/api/tags")["models"][0]["name"])
+print(asked(os.environ["RAG_URL"] + "/v1/search", {"query": "tape", "mode": "lexical"})["mode"])
+"""
 
 
 @pytest.fixture(params=[BEFORE, AFTER])
@@ -68,3 +82,11 @@ def test_it_is_locked_down_and_gets_one_secret(found: dict[str, Any]) -> None:
     assert agent["security_opt"] == ["no-new-privileges:true"]
     assert {"memory", "pids"} <= agent["deploy"]["resources"]["limits"].keys()
     assert not [name for name, service in found.items() if "agent" in service.get("depends_on", {})]
+
+
+def test_it_reaches_engines_and_services(stack: Compose) -> None:
+    """For real: an image in its place asks each at the address that it was told, with the key that it was given."""
+    stack.set(AGENT_IMAGE=f"{images.TAG}/services")
+    run = ("--profile", "agent", "run", "--rm", "-T", "--no-deps", "--entrypoint", "python", "agent", "-c", ASK)
+
+    assert stack("-f", OVER, *run).split() == ["smollm2-135m", "smollm2-135m:latest", "lexical"]
