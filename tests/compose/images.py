@@ -16,7 +16,7 @@ from pathlib import Path
 
 from services import settings as settings_room
 from services.llm.registry import model
-from services.stack import ollama, vllm
+from services.stack import embedder, ollama, vllm
 from services.stack.job import REQUIREMENTS, Job
 from services.stack.processes import Processes
 from tests.compose.running import said
@@ -75,6 +75,7 @@ def engine_files(child_env: dict[str, str], folder: Path) -> None:
         started=[],
     )
     vllm.prepare(job, served)  # for the dequantised weights
+    embedder.fetched(job, model("minilm"))
     launch = ollama.prepare(job, served)
     path = launch.env.get("LD_LIBRARY_PATH", "")
     assert path, "the stand-in is made of the Ollama that `cutover up` installs; take the other one off the PATH"

