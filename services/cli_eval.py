@@ -1,4 +1,4 @@
-"""`cutover eval`: how well RAG finds the passages that answer, on documentation of Debian and its own questions."""
+"""`cutover eval rag`: how well it finds the passages that answer, on documentation of Debian and its own questions."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
+from services import cli_eval_day
 from services.cli_commands import Call, Result
 from services.embedding import EmbedProvider
 from services.evaluation.app import Outcome, evaluate, measured
@@ -29,11 +30,18 @@ STEP = "eval rag"
 
 def options(verb: argparse.ArgumentParser) -> None:
     """The options of `cutover eval`."""
-    verb.add_argument("subject", choices=("rag",), help="what is evaluated: RAG's retrieval")
+    verb.add_argument(
+        "subject", choices=("rag", "services"), help="rag: how well it finds; services: a day's work on both engines"
+    )
+    cli_eval_day.options(verb)
 
 
 def evaluation(call: Call) -> Result:
-    """Print the figures of the held-out questions. Exit 1 where a target is missed."""
+    """What the command line names. Exit 1 where a target is missed, or something failed."""
+    return cli_eval_day.evaluation(call) if call.arguments.subject == "services" else _retrieval(call)
+
+
+def _retrieval(call: Call) -> Result:
     here = measured(call.settings)
     if EmbedProvider.IN_PROCESS in here.embedding.providers:
         with local.work(call.settings, call.display, call.env) as job:

@@ -56,13 +56,24 @@ def corpus(folder: Path) -> Corpus:
     return Corpus(passages=tuple(passages), versions=versions)
 
 
+def pages(folder: Path) -> Iterator[tuple[str, bytes]]:
+    """Every page by its name, as HTML, of what `corpus` has put into `folder`. Raises `CorpusError`."""
+    for part in PARTS:
+        yield from _pages(folder / "debian-docs" / "files", part)
+
+
 def _passages(files: Path, part: Part) -> Iterator[Section]:
-    pages = sorted((files / part.root).glob(part.pattern))
-    if not pages:
+    for name, data in _pages(files, part):
+        yield from sections(data, page=name)
+
+
+def _pages(files: Path, part: Part) -> Iterator[tuple[str, bytes]]:
+    found = sorted((files / part.root).glob(part.pattern))
+    if not found:
         raise CorpusError(f"no {part.pattern} in {files / part.root}: {part.package} is laid out in another way now")
-    for page in pages:
+    for page in found:
         if page.name not in WITHOUT:
-            yield from sections(page.read_bytes(), page=f"{part.package}/{page.relative_to(files / part.root)}")
+            yield f"{part.package}/{page.relative_to(files / part.root)}", page.read_bytes()
 
 
 def _fetch(target: Path) -> None:

@@ -110,7 +110,7 @@ def _room_for(settings: Settings, model: Model, own: Sequence[int], *, services:
 
 def _ollama(job: Job, model: Model, parallel: int, one: headroom.Loaded | None) -> str:
     """A trial Ollama with its model loaded; same program, models and template as the one that runs."""
-    name, port = f"{PREFIX}ollama-{parallel}", _free_port()
+    name, port = f"{PREFIX}ollama-{parallel}", free_port()
     url = f"http://127.0.0.1:{port}"
     job = replace(job, settings=replace(job.settings, ollama_port=port, ollama_url=url))
     launch = ollama.prepared(job, model, name=name, parallel=parallel)
@@ -143,7 +143,7 @@ def _instance(job: Job, service: str, contender: Trial, home: Path) -> Trial:
     """The contender with its own instance of the service, which works on a copy of the service's data."""
     copy = home / "data" / f"{service}.db"
     _copy(_file_of(job.settings, service), copy, service)
-    port, name = _free_port(), f"{PREFIX}{service}-{contender.name}"
+    port, name = free_port(), f"{PREFIX}{service}-{contender.name}"
     ports = {**job.settings.ports, service: port}
     settings = replace(job.settings, ports=ports, given_urls=dict.fromkeys(SERVICES, ""))
     urls = {"VLLM_URL": NOBODY, "OLLAMA_URL": NOBODY, f"{contender.engine.upper()}_URL": contender.engine_url}
@@ -193,7 +193,7 @@ def _wait(job: Job, name: str, check: ready.Check, record: Record, deadline_s: f
     ready.wait(what, check, died=lambda: death(job, name, record), deadline_s=deadline_s, cancelled=job.cancelled)
 
 
-def _free_port() -> int:
+def free_port() -> int:
     """A port that nobody listens on now; whoever takes it meanwhile is named when the process is started."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
