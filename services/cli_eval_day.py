@@ -33,14 +33,8 @@ from services.stack.trial import free_port
 
 STEP = "eval services"
 LIMIT_S = 300.0
-_ELSEWHERE = frozenset(
-    {
-        "CUTOVER_STATE_DIR",
-        "CUTOVER_API_KEYS_FILE",
-        *(f"{service.upper()}_STORE_URL{end}" for service in SERVICES for end in ("", "_FILE")),
-        *(f"CUTOVER_{service.upper()}_URL" for service in SERVICES),
-    }
-)
+_ELSEWHERE = frozenset({"CUTOVER_STATE_DIR", "CUTOVER_API_KEYS_FILE"})
+_ELSEWHERE_OF = ("{}_STORE_URL", "{}_STORE_URL_FILE", "CUTOVER_{}_URL")
 """Settings that name the team's own rows, states, keys and services."""
 
 
@@ -103,10 +97,11 @@ def _services(call: Call) -> Iterator[_Own]:
 
 def _environment(call: Call, home: Path) -> dict[str, str]:
     """Of the caller's all but where rows, states and keys lie; both engines as given ones, so that none is started."""
-    here = call.settings
-    ports = (*(f"CUTOVER_{service.upper()}_PORT" for service in SERVICES), "CUTOVER_MONITOR_PORT")
+    here, names = call.settings, [service.upper() for service in SERVICES]
+    left = _ELSEWHERE | {pattern.format(name) for pattern in _ELSEWHERE_OF for name in names}
+    ports = (*(f"CUTOVER_{name}_PORT" for name in names), "CUTOVER_MONITOR_PORT")
     return {
-        **{name: value for name, value in call.env.items() if name not in _ELSEWHERE},
+        **{name: value for name, value in call.env.items() if name not in left},
         "CUTOVER_HOME": str(home),
         "CUTOVER_ENGINES_DIR": str(here.engines_dir),
         "OLLAMA_URL": here.ollama_url,
