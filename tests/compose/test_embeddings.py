@@ -16,7 +16,6 @@ from tests.compose.test_stack import LOOK, until
 pytestmark = pytest.mark.compose
 
 UP = ("up", "--detach", "--wait", "--wait-timeout")
-OFF = {"COMPOSE_PROFILES": "", "EMBED_MODEL": "", "EMBED_PROVIDERS": ""}
 EMBED = """
 import json, os, pathlib, urllib.request
 key = pathlib.Path(os.environ["VLLM_API_KEY_FILE"]).read_text().strip()
@@ -34,6 +33,7 @@ def embedding(stack: Compose, capfd_disabled: images.Say) -> Iterator[Compose]:
 
     Nothing else is brought up: Compose 2.26 would make the vLLM that chats anew, as it waits for the other one.
     """
+    before = stack.env_file.read_text()
     stack.set(COMPOSE_PROFILES="embeddings", EMBED_MODEL="minilm", EMBED_PROVIDERS="vllm")
     try:
         began = time.monotonic()
@@ -42,7 +42,7 @@ def embedding(stack: Compose, capfd_disabled: images.Say) -> Iterator[Compose]:
         yield stack
     finally:
         stack("rm", "--stop", "--force", "vllm-embed", check=False)
-        stack.set(**OFF)
+        stack.env_file.write_text(before)  # a setting that is there and empty is another one to Compose
         stack(*UP, "300", "rag")
 
 
