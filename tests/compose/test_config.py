@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from services.settings import VARIABLES
-from tests.compose.running import AFTER, BEFORE, Compose, clean_environment
+from tests.compose.running import AFTER, BEFORE, Compose
 from tests.conftest import REPO
 
 pytestmark = pytest.mark.compose
@@ -295,8 +295,3 @@ def test_prometheus_asks_names_that_are_there(everything: Model) -> None:
         listening |= {name: port} if (port := (service.get("environment") or {}).get("UVICORN_PORT")) else {}
 
     assert {name: port for name, port in targets} == {n: listening[n] for n, _ in targets}
-
-
-def test_the_tests_own_environment_has_no_settings() -> None:
-    """Else a developer's .env would decide what is tested."""
-    assert not {v.name for v in VARIABLES} & clean_environment().keys()
