@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from sqlalchemy import Connection
 
-from services.ner import finding, merging, shapes, walking, writing
+from services.ner import finding, merging, shapes, splitting, walking, writing
 from services.ner.graph import (
     Candidate,
     Entity,
@@ -17,7 +17,9 @@ from services.ner.graph import (
     Pattern,
     Place,
     Relation,
+    Split,
     StoredDocument,
+    Wanted,
 )
 from services.ner.grounding import Fact, Mention
 from services.ner.migrations import MIGRATIONS
@@ -130,6 +132,17 @@ class Graph:
     async def undo(self, merge: int) -> Merge:
         """Raises `GraphError`."""
         return await self._write(lambda c, w: merging.undo(c, w, merge, self._now()))
+
+    async def split(self, entity: int, wanted: Sequence[Wanted], label: str) -> Split:
+        """Some mentions of a name become another entity of that name. Raises `GraphError`."""
+        return await self._write(lambda c, w: splitting.split(c, w, entity, wanted, label, self._now()))
+
+    async def undo_split(self, split: int) -> Split:
+        """Raises `GraphError`."""
+        return await self._write(lambda c, w: splitting.undo(c, w, split))
+
+    async def splits(self, limit: int, before: int | None) -> list[Split]:
+        return await self._read(lambda c, w: splitting.splits(c, w, limit, before))
 
     async def merges(self, limit: int, before: int | None) -> list[Merge]:
         return await self._read(lambda c, w: merging.merges(c, w, limit, before))

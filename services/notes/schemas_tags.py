@@ -106,7 +106,7 @@ class JobPage(BaseModel):
 
 
 class Rerun(Body):
-    """What to make anew: `stale`, `failed`, `outdated` (by an older prompt), `vectors` (of all notes), or a producer's."""
+    """What to make anew: `stale`, `failed`, `outdated` (an older prompt's), `vectors` (of all notes), by producer."""
 
     model_config = ConfigDict(json_schema_extra={"example": {"where": "provider=ollama", "dry_run": True}})
 

@@ -124,9 +124,8 @@ class TestNotes:
     async def test_a_summary_is_kept_beside_the_one_that_replaced_it(self, notebook: Notebook) -> None:
         """Found by who made it, counted without a job, turned round by a person."""
         note = await notebook.add("a", "b")
-        first, second = (
-            Summary(text=by, of_version=1, producer=MADE.model_copy(update={"provider": by})) for by in ("ollama", "vllm")
-        )
+        by = {name: MADE.model_copy(update={"provider": name}) for name in ("ollama", "vllm")}
+        first, second = (Summary(text=name, of_version=1, producer=made) for name, made in by.items())
         with pytest.raises(NothingBefore):
             await notebook.restore_summary(note.id)
         await notebook.summarised(note.id, first)
