@@ -20,6 +20,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
+from services.store.jobs import Jobs
 from services.store.replies import Replies
 
 PRODUCER = ("provider", "engine", "model", "prompt_version", "at", "digest", "params_hash")
@@ -27,6 +28,7 @@ PRODUCER = ("provider", "engine", "model", "prompt_version", "at", "digest", "pa
 
 TABLES = MetaData()
 REPLIES = Replies(TABLES)
+JOBS = Jobs(TABLES)
 
 DOCUMENT = Table(
     "document",
