@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry
 from services import admin
 from services.llm.build import client_for
 from services.llm.registry import model
-from services.ner import api, api_graph, api_merges, api_shapes
+from services.ner import api, api_graph, api_jobs, api_merges, api_shapes, background
 from services.ner.service import Ner
 from services.ner.store import Graphs
 from services.ner.tables import REPLIES
@@ -40,18 +40,21 @@ def build(settings: Settings, *, client: Client | None = None, store: Graphs | N
     client = client or client_for(settings, SERVICE, registry)
     store = store or Graphs(settings.stores.url(SERVICE))
     alias = model(settings.aliases[SERVICE], settings.models_file).alias
+    ner = Ner(service=SERVICE, alias=alias, graphs=store, client=client, registry=registry)
     room = Room(
         service=SERVICE,
         client=client,
         store=store,
         limits=settings.limits,
         admin_token=settings.admin_token,
-        use_cases=Ner(service=SERVICE, alias=alias, graphs=store, client=client, registry=registry),
+        use_cases=ner,
         registry=registry,
         recorder=recorder_for(settings, SERVICE, RECORDED, registry),
         keys=KeyFile(settings.api_keys.file, is_given=settings.api_keys.is_given),
         memory=Memory(database=store.database, replies=REPLIES),
         metrics_dir=settings.metrics_dir,
+        beside=(store.working(background.handlers(ner, settings.limits.deadline_s)),),
     )
-    routers = (api.router(), api_graph.router(), api_merges.router(), api_shapes.router(), admin.router())
+    own = (api, api_graph, api_merges, api_shapes, api_jobs)
+    routers = (*(part.router() for part in own), admin.router())
     return application(room, title="Cutover NER", routers=routers)

@@ -13,6 +13,11 @@ PLAIN_TOKENS, RELATION_TOKENS = 128, 512
 EXAMPLE = "Mara Quill moved gpu-2 from Tessel to the lab in Brenn."
 
 
+def tokens(relations: bool) -> int:
+    """How many an answer may have where nobody says."""
+    return RELATION_TOKENS if relations else PLAIN_TOKENS
+
+
 class Looked(Body):
     """What to look for in a text."""
 
@@ -28,7 +33,7 @@ class Looked(Body):
     )
 
     def tokens(self, relations: bool) -> int:
-        return self.max_tokens or (RELATION_TOKENS if relations else PLAIN_TOKENS)
+        return self.max_tokens or tokens(relations)
 
 
 class Read(Looked):

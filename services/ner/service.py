@@ -14,8 +14,9 @@ from services.ner.grounding import Grounded, ground
 from services.ner.shape import Shape, answer_schema
 from services.ner.store import Graph, Graphs
 from services.store.clock import Clock, utc_now
+from services.store.jobs import Job
 from services.web.asking import Wishes
-from services.web.provenance import producer
+from services.web.provenance import Producer, producer
 from services.web.room import Client
 
 
@@ -89,8 +90,19 @@ class Ner:
     async def read(self, ask: Ask, graph: Graph, wishes: Wishes) -> Read:
         """The text stored with what was found; a known one is read anew, by whoever answers now. Raises `LLMError`."""
         extraction = await self.extract(ask, wishes)
-        found = extraction.grounded
-        version = prompts.version(ask.shape, relations=ask.relations)
-        made_by = producer(extraction.answer, extraction.request, prompt_version=version, at=self._now())
+        found, made_by = extraction.grounded, self._made_by(extraction)
         document, is_new = await graph.put(ask.text, found.mentions, found.facts, made_by)
         return Read(document=document, is_new=is_new, extraction=extraction)
+
+    async def read_again(self, ask: Ask, graph: Graph, wishes: Wishes, job: Job) -> None:
+        """As `read` of a document that is there; one that was deleted meanwhile stays deleted. Raises `LLMError`.
+
+        `job` is done with it.
+        """
+        extraction = await self.extract(ask, wishes)
+        found = extraction.grounded
+        await graph.put_again(ask.text, found.mentions, found.facts, self._made_by(extraction), job)
+
+    def _made_by(self, extraction: Extraction) -> Producer:
+        version = prompts.version(extraction.ask.shape, relations=extraction.ask.relations)
+        return producer(extraction.answer, extraction.request, prompt_version=version, at=self._now())

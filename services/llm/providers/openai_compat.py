@@ -15,6 +15,7 @@ import httpx2
 import openai
 
 from services.llm.errors import CallerError, ConfigError, DeadError, ErrorType, LLMError, seconds_of
+from services.llm.identity import of_root
 from services.llm.mapping import headers_of, name_of, openai_arguments, refusal
 from services.llm.providers.keepalive import Replaying
 from services.llm.providers.openai_wire import DONE, FrameReader, completion_of, error_of, vectors_of
@@ -177,6 +178,14 @@ class OpenAICompat:
         if self.model(alias) not in served:
             detail = f"no model {self.model(alias)!r} there; it serves: {', '.join(map(str, served))}"
             raise ConfigError(detail, provider=self.name, type=ErrorType.MODEL_NOT_FOUND)
+
+    async def weights(self, alias: str) -> str:
+        """What the server says that it loaded (`root` of `/v1/models`); empty where it does not. Raises `LLMError`."""
+        with self._translated():
+            answer = await self._sdk.get("/models", cast_to=httpx2.Response)
+            name = self.model(alias)
+            roots = [entry.get("root") for entry in answer.json()["data"] if entry.get("id") == name]
+        return await asyncio.to_thread(of_root, roots[0]) if roots and isinstance(roots[0], str) else ""
 
     async def aclose(self) -> None:
         await self._sdk.close()
