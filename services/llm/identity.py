@@ -84,7 +84,10 @@ class Identity:
         told = ""
         try:
             async with asyncio.timeout(self._limit_s):
-                told = sound(await read())
+                told = await read()
+                if told.startswith(ROOT):
+                    told = await asyncio.to_thread(of_root, told.removeprefix(ROOT))
+                told = sound(told)
         except (LLMError, TimeoutError, OSError) as exc:
             LOG.debug("identity.not_told reason=%s", exc)
         else:

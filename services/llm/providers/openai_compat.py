@@ -15,7 +15,6 @@ import httpx2
 import openai
 
 from services.llm.errors import CallerError, ConfigError, DeadError, ErrorType, LLMError, seconds_of
-from services.llm.identity import of_root
 from services.llm.mapping import headers_of, name_of, openai_arguments, refusal
 from services.llm.providers.keepalive import Replaying
 from services.llm.providers.openai_wire import DONE, FrameReader, completion_of, error_of, vectors_of
@@ -185,7 +184,7 @@ class OpenAICompat:
             answer = await self._sdk.get("/models", cast_to=httpx2.Response)
             name = self.model(alias)
             roots = [entry.get("root") for entry in answer.json()["data"] if entry.get("id") == name]
-        return await asyncio.to_thread(of_root, roots[0]) if roots and isinstance(roots[0], str) else ""
+        return f"root:{roots[0]}" if roots and isinstance(roots[0], str) and roots[0] else ""
 
     async def aclose(self) -> None:
         await self._sdk.close()
