@@ -46,6 +46,8 @@ def score(metric: QualityMetric, answer: Mapping[str, Any], gold: Mapping[str, A
             return max(answer_f1(_text(answer), one) for one in wanted)
         case QualityMetric.RETRIEVAL_NDCG | QualityMetric.RETRIEVAL_RECALL:
             return retrieval(metric, _rows(answer.get("retrieved")), wanted)
+        case QualityMetric.ANSWERABILITY:
+            return float(answer.get("answerable") is wanted)
         case QualityMetric.SUMMARY_CHRF:
             return chrf(_text(answer), wanted)
         case QualityMetric.TAG_F1:

@@ -13,6 +13,7 @@ class QualityMetric(enum.StrEnum):
     ANSWER_F1 = "answer_f1"
     RETRIEVAL_NDCG = "retrieval_ndcg"
     RETRIEVAL_RECALL = "retrieval_recall"
+    ANSWERABILITY = "answerability"
     KEYWORD_RECALL = "keyword_recall"
     SUMMARY_CHRF = "summary_chrf"
     TAG_F1 = "tag_f1"
@@ -25,6 +26,7 @@ GOLD = {
     QualityMetric.ANSWER_F1: "answers",
     QualityMetric.RETRIEVAL_NDCG: "passages",
     QualityMetric.RETRIEVAL_RECALL: "passages",
+    QualityMetric.ANSWERABILITY: "answerable",
     QualityMetric.KEYWORD_RECALL: "keywords",
     QualityMetric.SUMMARY_CHRF: "summary",
     QualityMetric.TAG_F1: "tags",

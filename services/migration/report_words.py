@@ -22,6 +22,7 @@ SCORES = {  # short enough to stand beside their interval on a phone
     "answer_f1": "words of answers (F1)",
     "retrieval_ndcg": "passages (nDCG@10)",
     "retrieval_recall": "passages (recall@10)",
+    "answerability": "knows if it is told",
     "keyword_recall": "facts kept",
     "summary_chrf": "likeness (chrF++)",
     "tag_f1": "tags (F1)",

@@ -19,7 +19,7 @@ GOLD_SPANS = [
 ]
 FULL: dict[str, Any] = {
     "phrases": ["Bergen"], "answers": ["the Bergen"], "passages": ["Ida left Bergen"], "keywords": ["Bergen"],
-    "summary": "Ida left Bergen.", "tags": ["travel"], "entities": GOLD_SPANS,
+    "answerable": True, "summary": "Ida left Bergen.", "tags": ["travel"], "entities": GOLD_SPANS,
 }  # fmt: skip
 
 
@@ -86,6 +86,23 @@ class TestAnswers:
         assert quality.phrase_match("In 2024, at 15:00", ["15"]) == 1.0
         assert quality.phrase_match("In 2015", ["15"]) == 0.0
         assert quality.phrase_match("À MALMÖ!", ["malmo"]) == 1.0
+
+
+class TestAnswerability:
+    @pytest.mark.parametrize("gold", [True, False])
+    @pytest.mark.parametrize("said", [True, False])
+    def test_the_services_flag_agrees_with_the_gold_or_not(self, gold: bool, said: bool) -> None:
+        answer, wanted = {"answer": "not stated", "answerable": said}, {"answerable": gold}
+        assert quality.score(QualityMetric.ANSWERABILITY, answer, wanted) == float(gold is said)
+
+    @pytest.mark.parametrize("answer", [{}, {"answerable": None}, {"answerable": "false"}, {"answerable": 0}])
+    def test_an_answer_that_does_not_tell_is_wrong_either_way(self, answer: dict[str, Any]) -> None:
+        assert quality.score(QualityMetric.ANSWERABILITY, answer, {"answerable": False}) == 0.0
+
+    def test_what_nothing_answers_is_scored_by_nothing_else(self) -> None:
+        names = (QualityMetric.ANSWER_MATCH, QualityMetric.RETRIEVAL_NDCG, QualityMetric.ANSWERABILITY)
+        told = {"answer": "Bergen", "answerable": True, "retrieved": [{"text": "a"}]}
+        assert quality.scores(names, told, {"answerable": False}) == {"answerability": 0.0}
 
 
 class TestRetrieval:
