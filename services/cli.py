@@ -77,6 +77,7 @@ VERBS: Mapping[str, Callable[[commands.Call], commands.Result]] = {
 LACKS: Mapping[str, Callable[[argparse.Namespace], str | None]] = {
     "gate": cli_calibrate.missing,
     "bench": cli_bench.missing,
+    "eval": cli_eval.missing,
     "report": cli_live.missing,
     "keys": cli_keys.missing,
 }

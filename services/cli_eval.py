@@ -36,6 +36,15 @@ def options(verb: argparse.ArgumentParser) -> None:
     cli_eval_day.options(verb)
 
 
+def missing(arguments: argparse.Namespace) -> str | None:
+    """What the arguments contradict, for a usage error: an option that this evaluation does not know."""
+    subject = arguments.subject
+    said = [f"--{name}" for name in cli_eval_day.OPTIONS if getattr(arguments, name) is not None]
+    if subject == "services" or not said:
+        return None
+    return f"{' and '.join(said)}: only `eval services` counts by it; leave it out of `eval {subject}`"
+
+
 def evaluation(call: Call) -> Result:
     """What the command line names. Exit 1 where a target is missed, or something failed."""
     return cli_eval_day.evaluation(call) if call.arguments.subject == "services" else _retrieval(call)
