@@ -19,6 +19,7 @@ class QualityMetric(enum.StrEnum):
     TAG_F1 = "tag_f1"
     SPAN_F1 = "span_f1"
     ENTITY_F1 = "entity_f1"
+    RELATION_F1 = "relation_f1"
 
 
 GOLD = {
@@ -32,6 +33,7 @@ GOLD = {
     QualityMetric.TAG_F1: "tags",
     QualityMetric.SPAN_F1: "entities",
     QualityMetric.ENTITY_F1: "entities",
+    QualityMetric.RELATION_F1: "relations",
 }
 """The gold field that each metric needs."""
 
@@ -50,6 +52,7 @@ OF_FORM = {
     QualityMetric.TAG_F1: Form.TAGS,
     QualityMetric.SPAN_F1: Form.ENTITIES,
     QualityMetric.ENTITY_F1: Form.ENTITIES,
+    QualityMetric.RELATION_F1: Form.ENTITIES,
 }
 """All others read text, or what was found for it."""
 

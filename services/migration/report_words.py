@@ -28,6 +28,7 @@ SCORES = {  # short enough to stand beside their interval on a phone
     "tag_f1": "tags (F1)",
     "span_f1": "exact names (F1)",
     "entity_f1": "typed names (F1)",
+    "relation_f1": "relations (F1)",
 }
 STATS = {"q50": "median", "q95": "slowest 5 %", "mean": "mean", "spread": "scatter", "paired": "pair by pair", **SCORES}
 QUANTITIES = {"ttft": "time to the first word", "e2e": "time of a whole answer"}

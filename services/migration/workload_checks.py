@@ -15,6 +15,7 @@ from services.migration.quality_names import GOLD, OF_RETRIEVAL, QualityMetric, 
 MOST_TOKENS, MOST_CHARS = 8192, 200_000
 TEXTS = ("phrases", "answers", "passages", "keywords", "tags")
 """Gold that is a list of texts."""
+RELATIONS = GOLD[QualityMetric.RELATION_F1]
 ANSWERABLE = GOLD[QualityMetric.ANSWERABILITY]
 RATIO, RATE, SHARE = (1.0, 3.0), (0.3, 1.0), (0.0, 0.5)
 """The margins that can mean something: of a time, of a rate, of a share. Beyond them a margin asks for nothing."""
@@ -127,6 +128,8 @@ def _gold(item: Asked, names: Sequence[QualityMetric], nonce_field: str) -> str:
         key = GOLD[name]
         if key not in item.gold:
             return f"gold.{key}: {name} needs it"
+        if key == RELATIONS and not (item.body.get("relations") or item.body.get("schema")):
+            return "body.relations: must be true (or name a schema), else no answer holds the relations of its gold"
         problem = _shape(key, item.gold[key], str(item.body[nonce_field]))
         if problem:
             return f"gold.{key}{problem}"
@@ -136,6 +139,8 @@ def _gold(item: Asked, names: Sequence[QualityMetric], nonce_field: str) -> str:
 def _shape(key: str, value: object, text: str) -> str:
     if key == "entities":
         return _entities(value, text)
+    if key == RELATIONS:
+        return _relations(value, text)
     if key == ANSWERABLE:
         return "" if isinstance(value, bool) else ": must be true or false"
     if key in TEXTS:
@@ -156,4 +161,17 @@ def _entities(value: object, text: str) -> str:
             return f".{number}: {start!r} to {end!r} is no place in a text"
         if text[start:end] != entity["text"]:
             return f".{number}: {start} to {end} of the text is {text[start:end]!r}, not {entity['text']!r}"
+    return ""
+
+
+def _relations(value: object, text: str) -> str:
+    """An empty list is gold too: the text then states nothing of its names."""
+    if not isinstance(value, list):
+        return ": must be a list, empty where the text states none"
+    for number, relation in enumerate(value):
+        if not isinstance(relation, Mapping) or set(relation) != {"subject", "predicate", "object"}:
+            return f".{number}: must have subject, predicate and object, and nothing else"
+        for end in ("subject", "object"):
+            if not str(relation[end]).strip() or str(relation[end]) not in text:
+                return f".{number}.{end}: {relation[end]!r} does not stand in the text"
     return ""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import json
 from collections import Counter
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from services import sample, settings
 from services.migration import gates, quality, schedule, workload
 from services.migration.quality_names import QualityMetric
 from services.ner.grounding import ground
-from services.ner.shape import MAX_ENTITIES, MAX_SURFACE_CHARS, EntityType
+from services.ner.shape import FACTS, MAX_ENTITIES, MAX_QUOTE_CHARS, MAX_SURFACE_CHARS, EntityType
 from services.notes.prompts import MAX_KNOWN, MAX_NEW
 from services.notes.tags import Tag, suggested
 from services.rag.chunking import passages
@@ -208,6 +209,20 @@ class TestNer:
             assert {e["type"] for e in entities} <= set(EntityType), item.id
             assert all(len(e["text"]) <= MAX_SURFACE_CHARS for e in entities), item.id
             assert len({e["text"] for e in entities}) <= MAX_ENTITIES, item.id
+
+    def test_gold_relations_are_such_as_the_service_can_give(self) -> None:
+        """By the predicates of `facts`, each between two gold names whose types it may join, in a quote."""
+        with_gold = [item for item in recipe("ner").items if "relations" in item.gold]
+        assert len(with_gold) >= 20
+        assert sum(not item.gold["relations"] for item in with_gold) >= 3
+        for item in with_gold:
+            text = str(item.body["text"])
+            known = [{"text": e["text"], "type": e["type"]} for e in item.gold["entities"]]
+            stated = [{"quote": squeezed(text)[:MAX_QUOTE_CHARS], **r} for r in item.gold["relations"]]
+            found = ground(text, json.dumps({"entities": known, "relations": stated}), FACTS)
+            assert not found.refused, (item.id, found.refused)
+            answer = {"relations": [asdict(fact) for fact in found.facts]}
+            assert quality.score(QualityMetric.RELATION_F1, answer, item.gold) == 1.0, item.id
 
     def test_the_hard_cases_are_there(self) -> None:
         """No name at all, names that come back, punctuation inside a name, scripts beyond Latin."""

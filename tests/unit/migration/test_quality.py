@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -20,6 +20,7 @@ GOLD_SPANS = [
 FULL: dict[str, Any] = {
     "phrases": ["Bergen"], "answers": ["the Bergen"], "passages": ["Ida left Bergen"], "keywords": ["Bergen"],
     "answerable": True, "summary": "Ida left Bergen.", "tags": ["travel"], "entities": GOLD_SPANS,
+    "relations": [{"subject": "Ida", "predicate": "located_in", "object": "Bergen"}],
 }  # fmt: skip
 
 
@@ -61,6 +62,29 @@ class TestSpans:
     def test_entity_f1_looks_past_places_and_repeats(self) -> None:
         found = {"entities": [span("ida", "PERSON", 4), span("Ida", "person", 0), span("Bergen", "place", 90)]}
         assert quality.score(QualityMetric.ENTITY_F1, found, FULL) == 1.0
+
+
+class TestRelations:
+    GOLD: ClassVar = {"relations": [
+        {"subject": "Ida", "predicate": "works_for", "object": "Nor AS"},
+        {"subject": "Nor AS", "predicate": "located_in", "object": "Oslo"},
+    ]}  # fmt: skip
+
+    def score(self, *relations: object) -> float:
+        return quality.score(QualityMetric.RELATION_F1, {"relations": list(relations)}, self.GOLD)
+
+    def test_ends_and_predicate_must_all_be_right_and_in_order(self) -> None:
+        """An end is a name with its type, as the service gives it; its letter case does not count."""
+        ida, firm = {"text": "ida", "type": "person"}, {"text": "Nor AS", "type": "organisation"}
+        right = {"subject": ida, "predicate": "works_for", "object": firm, "quote": "Ida of Nor AS"}
+        assert self.score(right) == self.score(right, right) == pytest.approx(2 / 3)
+        assert self.score(right, {"subject": firm, "predicate": "located_in", "object": {"text": "Oslo"}}) == 1.0
+        assert self.score({**right, "subject": firm, "object": ida}) == 0.0
+        assert self.score({**right, "predicate": "makes"}) == 0.0
+        assert self.score("Ida works for Nor AS", {"subject": None}) == 0.0
+
+    def test_none_where_none_is_stated_is_a_success(self) -> None:
+        assert quality.score(QualityMetric.RELATION_F1, {}, {"relations": []}) == 1.0
 
 
 class TestAnswers:
