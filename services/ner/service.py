@@ -48,6 +48,20 @@ class Read:
     extraction: Extraction
 
 
+async def extracted(client: Client, ask: Ask, wishes: Wishes, *, service: str, alias: str) -> Extraction:
+    """What the text bears out of the answer of model `alias`. Raises `LLMError`."""
+    request = wishes.chat(
+        service=service,
+        alias=alias,
+        messages=prompts.messages(ask.shape, ask.text, relations=ask.relations),
+        max_tokens=ask.max_tokens,
+        schema=answer_schema(ask.shape, relations=ask.relations),
+    )
+    answer = await client.chat(request)
+    grounded = await asyncio.to_thread(ground, ask.text, answer.text, ask.shape)
+    return Extraction(ask=ask, grounded=grounded, request=request, answer=answer)
+
+
 class Ner:
     """The use cases. Looking at and deleting from the graph are the graph's own and ask no model."""
 
@@ -74,17 +88,9 @@ class Ner:
 
     async def extract(self, ask: Ask, wishes: Wishes) -> Extraction:
         """What the text bears out of the answer; nothing is stored. Raises `LLMError`."""
-        request = wishes.chat(
-            service=self._service,
-            alias=self._alias,
-            messages=prompts.messages(ask.shape, ask.text, relations=ask.relations),
-            max_tokens=ask.max_tokens,
-            schema=answer_schema(ask.shape, relations=ask.relations),
-        )
-        answer = await self._client.chat(request)
-        grounded = await asyncio.to_thread(ground, ask.text, answer.text, ask.shape)
-        self._ungrounded.inc(grounded.ungrounded)
-        return Extraction(ask=ask, grounded=grounded, request=request, answer=answer)
+        extraction = await extracted(self._client, ask, wishes, service=self._service, alias=self._alias)
+        self._ungrounded.inc(extraction.grounded.ungrounded)
+        return extraction
 
     async def read(self, ask: Ask, graph: Graph, wishes: Wishes) -> Read:
         """The text stored with what was found; a known one is read anew, by whoever answers now. Raises `LLMError`."""

@@ -77,6 +77,11 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "services.evaluation": (
         "services.evaluation",
         "services.rag",
+        "services.ner",
+        "services.migration.errors",
+        "services.migration.quality",
+        "services.migration.quality_names",
+        "services.migration.workload",
         "services.web",
         "services.store",
         "services.llm",

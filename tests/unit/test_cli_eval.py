@@ -8,7 +8,7 @@ from services import cli, cli_eval_day
 
 
 @pytest.mark.parametrize("option", cli_eval_day.OPTIONS)
-@pytest.mark.parametrize("subject", ["rag"])
+@pytest.mark.parametrize("subject", ["rag", "ner"])
 def test_an_option_of_the_days_work_is_refused_by_the_others(
     subject: str, option: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
