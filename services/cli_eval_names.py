@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from prometheus_client import CollectorRegistry
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
 from services.cli_commands import Call, Result, recipe
-from services.evaluation.names import SERVICE, SPACY, Asker, Line, of_engines, of_spacy
-from services.llm.build import client_for
-from services.llm.registry import model
+from services.evaluation.app import names_by_engines
+from services.evaluation.names import SERVICE, SPACY, Line, of_spacy
 from services.migration import workload
 from services.migration.workload import Workload
 from services.ner import spacy_names
@@ -29,8 +26,9 @@ STEP = "eval ner"
 def evaluation(call: Call) -> Result:
     """Print each reader's figures, or why it has none. Exit 1 where nobody could read."""
     gold = workload.load(recipe(SERVICE), service=SERVICE)
-    call.display.begin(STEP, "spaCy")
-    lines = [_baseline(gold), *asyncio.run(_engines(call, gold))]
+    call.display.begin(STEP, "spaCy, then each engine")
+    engines = asyncio.run(names_by_engines(call.settings, gold, lambda told: call.display.note(STEP, told)))
+    lines = [_baseline(gold), *engines]
     read = [line for line in lines if not line.absent]
     call.display.end(STEP, f"{len(gold.items)} texts, {len(read)} readers")
     return Result(document=_document(lines, gold), shown=_shown(lines, gold), code=0 if read else 1)
@@ -41,13 +39,6 @@ def _baseline(gold: Workload) -> Line:
         return of_spacy(spacy_names.load(), gold)
     except spacy_names.NotInstalled as exc:
         return Line(reader=SPACY, absent=str(exc))
-
-
-async def _engines(call: Call, gold: Workload) -> list[Line]:
-    logging.getLogger("cutover.llm").setLevel(logging.ERROR)  # else a line for each request; failures are in the table
-    alias = model(call.settings.aliases[SERVICE], call.settings.models_file).alias
-    async with client_for(call.settings, SERVICE, CollectorRegistry()) as client:
-        return await of_engines(Asker(client=client, alias=alias), gold, lambda told: call.display.note(STEP, told))
 
 
 def _document(lines: Sequence[Line], gold: Workload) -> Mapping[str, Any]:

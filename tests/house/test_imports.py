@@ -26,8 +26,12 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "services.uploads": (),
     "services.store_urls": ("services.secret_files",),
     "services.after_save": (),
+    "services.may_record": (),
+    "services.name_candidates": (),
     "services.settings": (
         "services.after_save",
+        "services.may_record",
+        "services.name_candidates",
         "services.variables",
         "services.api_keys",
         "services.embedding",
