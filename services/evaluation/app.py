@@ -1,4 +1,4 @@
-"""Runs the study: fetches the documents, embeds them through the services' own client, searches, computes."""
+"""Runs the studies through the services' own client: of search, with documents that it fetches, and of NER's names."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any
 from prometheus_client import CollectorRegistry
 
 from services.embedding import Embedding
-from services.evaluation import passages
+from services.evaluation import names, passages
 from services.evaluation.debian import Corpus, corpus
 from services.evaluation.questions import questions
 from services.evaluation.retrieval import Lists, Study, study
@@ -21,6 +21,7 @@ from services.llm.build import client_for
 from services.llm.client import LLMClient
 from services.llm.registry import model
 from services.llm.spaces import EmbeddingSpace, EmbedRequest
+from services.migration.workload import Workload
 from services.settings import Settings
 from services.store.vectors import Space
 
@@ -89,6 +90,14 @@ async def embedded(settings: Settings, on_progress: Progress) -> Embedded:
         wanted = await cache.vectors([question.text for question in asked])
     pairs = [(question.text, tuple(row.tolist())) for question, row in zip(asked, wanted, strict=True)]
     return Embedded(alias=here.embedding.alias, texts=texts, vectors=vectors, asked=pairs)
+
+
+async def names_by_engines(settings: Settings, gold: Workload, progress: Callable[[str], None]) -> list[names.Line]:
+    """What each engine finds in NER's gold set. Raises `RegistryError`."""
+    logging.getLogger("cutover.llm").setLevel(logging.CRITICAL)  # a line for each request; failures are counted
+    alias = model(settings.aliases[names.SERVICE], settings.models_file).alias
+    async with client_for(settings, names.SERVICE, CollectorRegistry()) as client:
+        return await names.of_engines(names.Asker(client=client, alias=alias), gold, progress)
 
 
 async def _lists(docs: Corpus, held: Any, asked: Sequence[tuple[Any, Any]], space: EmbeddingSpace) -> list[Lists]:

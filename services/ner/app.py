@@ -12,9 +12,11 @@ from services.llm.build import client_for
 from services.llm.registry import model
 from services.ner import api, api_graph, api_jobs, api_merges, api_shapes, background
 from services.ner.service import Ner
+from services.ner.spacy_names import Names, NotInstalled
+from services.ner.spacy_names import load as load_spacy
 from services.ner.store import Graphs
 from services.ner.tables import REPLIES
-from services.settings import Settings, load
+from services.settings import Settings, SettingsError, load
 from services.web import logs
 from services.web.factory import application
 from services.web.idempotency import Memory
@@ -34,13 +36,19 @@ def create() -> FastAPI:
     return build(settings)
 
 
-def build(settings: Settings, *, client: Client | None = None, store: Graphs | None = None) -> FastAPI:
-    """The app of `settings`; tests bring their own client and store."""
+def build(
+    settings: Settings, *, client: Client | None = None, store: Graphs | None = None, names: Names | None = None
+) -> FastAPI:
+    """The app of `settings`; tests bring their own client, store and finder of candidates.
+
+    Raises `SettingsError` where candidates are turned on and what finds them is not installed.
+    """
     registry = CollectorRegistry()
     client = client or client_for(settings, SERVICE, registry)
     store = store or Graphs(settings.stores.url(SERVICE))
     alias = model(settings.aliases[SERVICE], settings.models_file).alias
-    ner = Ner(service=SERVICE, alias=alias, graphs=store, client=client, registry=registry)
+    names = names or _names(settings)
+    ner = Ner(service=SERVICE, alias=alias, graphs=store, client=client, registry=registry, names=names)
     room = Room(
         service=SERVICE,
         client=client,
@@ -58,3 +66,13 @@ def build(settings: Settings, *, client: Client | None = None, store: Graphs | N
     own = (api, api_graph, api_merges, api_shapes, api_jobs)
     routers = (*(part.router() for part in own), admin.router())
     return application(room, title="Cutover NER", routers=routers)
+
+
+def _names(settings: Settings) -> Names | None:
+    """Loaded at the start: a service that cannot give what its settings promise does not come up."""
+    if not settings.name_candidates:
+        return None
+    try:
+        return load_spacy()
+    except NotInstalled as exc:
+        raise SettingsError([f"NER_CANDIDATES={settings.name_candidates}: {exc}"]) from exc

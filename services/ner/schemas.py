@@ -105,12 +105,16 @@ class RefusedInfo(BaseModel):
 
 
 class ExtractAnswer(BaseModel):
-    """The names in the order of the text, and the facts; `rejected` are names that a model made up."""
+    """The names in the order of the text, and the facts; `rejected` are names that a model made up.
+
+    `candidates` are names that spaCy saw where the model found none, if that is turned on: not stored, maybe wrong.
+    """
 
     entities: list[MentionInfo]
     rejected: list[str]
     relations: list[FactInfo]
     rejected_relations: list[RefusedInfo]
+    candidates: list[MentionInfo]
     llm: LLMInfo
 
 
