@@ -18,6 +18,9 @@ from services.evaluation.uploads import File
 AHEAD = 32
 """Files that are uploaded and not read yet; more would only wait in the store."""
 
+SAY_EVERY = 50
+"""Files."""
+
 LOOK_S = 0.5
 LIMIT_S = 120.0
 QUARTERS = 4
@@ -169,7 +172,8 @@ async def _sent(
             continue
         waiting.add(answer["id"])
         run.sizes[file.name] = len(data)
-        say(f"{len(run.sizes)} files, {sum(run.sizes.values()) / 1e6:.1f} MB sent")
+        if len(run.sizes) % SAY_EVERY == 0:
+            say(f"{len(run.sizes)} files, {sum(run.sizes.values()) / 1e6:.1f} MB sent")
     while waiting:
         await asyncio.sleep(LOOK_S / 5)
         waiting &= await _waiting(http)

@@ -74,7 +74,7 @@ async def send(http: httpx2.AsyncClient, sent: Sent, draw: random.Random) -> Non
             own = draw.choice(unsure)
             name, data = sent.files[own]
         sent.files[own] = (name, data)
-        answer = await http.post("/v1/documents", files={"file": (name, data)})
+        answer = await http.post("/v1/documents", files={"file": (name, data)}, data={"title": own})
         if answer.status_code in (200, 202):
             sent.accepted[own] = answer.json()["id"]
     while True:
@@ -82,26 +82,37 @@ async def send(http: httpx2.AsyncClient, sent: Sent, draw: random.Random) -> Non
         await asyncio.sleep(0.05)
 
 
-async def delete(http: httpx2.AsyncClient, sent: Sent) -> None:
-    """Delete what was read, one after another, but never the newest, until the process is gone."""
+async def delete(http: httpx2.AsyncClient, sent: Sent, draw: random.Random) -> None:
+    """Send texts, which are stored at once, and delete all but the newest documents, until the process is gone."""
+    for _ in range(FILES):
+        own = uuid.UUID(int=draw.getrandbits(128)).hex
+        text = f"{word_of(own)} words."
+        sent.files[own] = (f"{own}.md", text.encode())
+        answer = await http.post("/v1/documents", json={"title": own, "text": text})
+        assert answer.status_code == 201
+        sent.accepted[own] = answer.json()["id"]
     while True:
         listed = (await http.get("/v1/documents", params={"limit": 100})).json()["documents"]
         for document in listed[:-2]:
-            own = document["source"].partition(".")[0]
+            own = document["title"]
             sent.perhaps_deleted.add(own)
             if (await http.delete(f"/v1/documents/{document['id']}")).status_code == 204:
                 sent.deleted.add(own)
-            await asyncio.sleep(0.1)
         await asyncio.sleep(0.05)
 
 
 async def until_killed(process: Process, sent: Sent, draw: random.Random, *, deletes: bool) -> None:
-    """Callers without end, and a kill at a moment that `draw` chooses."""
+    """Callers without end, and a kill after so many answers and moments as `draw` chooses."""
+    told = (lambda: len(sent.deleted)) if deletes else (lambda: len(sent.accepted))
+    enough = told() + draw.randint(1, 3 if deletes else SENDERS * FILES)
     async with httpx2.AsyncClient(base_url=process.url, trust_env=False, timeout=60) as http:
         callers: list[Any] = [send(http, sent, draw) for _ in range(SENDERS)]
-        callers += [delete(http, sent)] if deletes else []
+        callers += [delete(http, sent, draw)] if deletes else []
         tasks = [asyncio.create_task(caller) for caller in callers]
-        await asyncio.sleep(draw.uniform(0.3, 3.0))
+        async with asyncio.timeout(DONE_S):
+            while told() < enough and not any(task.done() for task in tasks):
+                await asyncio.sleep(0.01)
+        await asyncio.sleep(draw.uniform(0, 1.5))
         process.kill()
         for ended in await asyncio.gather(*tasks, return_exceptions=True):
             assert isinstance(ended, httpx2.TransportError), ended
@@ -145,7 +156,7 @@ async def none_is_half(stored: StoredDocuments, documents: list[Document]) -> No
     """Each has the whole text of its file and all its passages, each found by its word; and there are no others."""
     mine = stored.of(DEFAULT)
     for document in documents:
-        own = document.source.partition(".")[0]
+        own = document.title
         assert document.chunks == len(passages(document.text))
         hits = await mine.search(word_of(own), ALL)
         assert {hit.document_id for hit in hits} == {document.id}
@@ -167,11 +178,11 @@ async def test_each_accepted_file_is_one_whole_document(tmp_path: Path, store_ur
 
     async with StoredDocuments(store_url) as stored:
         documents = await every(stored)
-        there = Counter(document.source.partition(".")[0] for document in documents)
+        there = Counter(document.title for document in documents)
         assert len(sent.accepted) > KILLS
         assert set(there.values()) == {1}
         assert sent.accepted.keys() <= there.keys() <= sent.files.keys()
-        assert all(whole(document, *sent.files[document.source.partition(".")[0]]) for document in documents)
+        assert all(whole(document, *sent.files[document.title]) for document in documents)
         await none_is_half(stored, documents)
         await all_jobs_are_done(stored)
 
@@ -182,8 +193,8 @@ async def test_a_deleted_document_stays_deleted(tmp_path: Path, store_url: str) 
 
     async with StoredDocuments(store_url) as stored:
         documents = await every(stored)
-        there = Counter(document.source.partition(".")[0] for document in documents)
-        assert len(sent.deleted) > KILLS
+        there = Counter(document.title for document in documents)
+        assert len(sent.deleted) >= KILLS
         assert not sent.deleted & there.keys()
         assert sent.accepted.keys() - sent.perhaps_deleted <= there.keys()
         assert set(there.values()) == {1}
