@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 
-from services.evaluation.debian import CorpusError, corpus
+from services.evaluation.debian import CorpusError, packages
 
 KINDS = (".html", ".txt", ".pdf", ".pdf.gz")
 TEXTS = (".html", ".txt")
@@ -45,13 +45,13 @@ class File:
 def files(folder: Path, mb: float) -> Iterator[tuple[File, bytes]]:
     """Files with their bytes until these make `mb` million, in an order that mixes packages and kinds.
 
-    The packages are those of `debian.corpus`, unpacked in `folder`, which apt fills if it is empty. Where they hold
+    The packages are those of `debian.packages`, unpacked in `folder`, which apt fills if it is empty. Where they hold
     less than is asked, copies follow, each with a line of its own. Raises `CorpusError`.
     """
-    corpus(folder)
+    unpacked = packages(folder) / "files"
     sent, wanted = 0, mb * 1e6
     for copy in count():
-        found = _found(folder / "debian-docs" / "files", copy)
+        found = _found(unpacked, copy)
         random.Random(copy).shuffle(found)
         for file in found:
             data = file.data()
