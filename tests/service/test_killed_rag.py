@@ -65,12 +65,15 @@ def word_of(own: str) -> str:
     return f"w{own}"
 
 
-async def send(http: httpx2.AsyncClient, sent: Sent, draw: random.Random) -> None:
-    """Upload, now and then a file whose fate nobody was told, then look at the jobs until the process is gone."""
+async def send(http: httpx2.AsyncClient, sent: Sent, draw: random.Random, *, again: bool) -> None:
+    """Upload, with `again` now and then what nobody was told the fate of, then look at jobs until the process is gone.
+
+    A file that is sent again may come back after its deletion, as it should.
+    """
     for _ in range(FILES):
         unsure = [own for own in sent.files if own not in sent.accepted]
         own, name, data = made(draw)
-        if unsure and draw.random() < 0.3:
+        if again and unsure and draw.random() < 0.3:
             own = draw.choice(unsure)
             name, data = sent.files[own]
         sent.files[own] = (name, data)
@@ -106,7 +109,7 @@ async def until_killed(process: Process, sent: Sent, draw: random.Random, *, del
     told = (lambda: len(sent.deleted)) if deletes else (lambda: len(sent.accepted))
     enough = told() + draw.randint(1, 3 if deletes else SENDERS * FILES)
     async with httpx2.AsyncClient(base_url=process.url, trust_env=False, timeout=60) as http:
-        callers: list[Any] = [send(http, sent, draw) for _ in range(SENDERS)]
+        callers: list[Any] = [send(http, sent, draw, again=not deletes) for _ in range(SENDERS)]
         callers += [delete(http, sent, draw)] if deletes else []
         tasks = [asyncio.create_task(caller) for caller in callers]
         async with asyncio.timeout(DONE_S):
