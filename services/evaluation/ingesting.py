@@ -76,7 +76,7 @@ class Quarter:
 
 @dataclass(kw_only=True)
 class Run:
-    """What was sent and seen. `failed` counts jobs by the code of their reason, `same` files that were there already."""
+    """What was sent and seen. `failed` counts jobs by the code of their reason, `same` what was there already."""
 
     began_s: float = 0.0
     took_s: float = 0.0

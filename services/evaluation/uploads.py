@@ -30,7 +30,7 @@ class File:
     @property
     def name(self) -> str:
         """Unlike any other's."""
-        told = "-".join(self.path.parts[-4:]).removesuffix(".gz")
+        told = "-".join(self.path.parts[1:][-4:]).removesuffix(".gz")
         return f"{self.copy}-{told}" if self.copy else told
 
     def data(self) -> bytes:

@@ -55,12 +55,13 @@ class OwnService:
 
 @contextlib.contextmanager
 def own_service(
-    settings: Settings, name: str, progress: Progress, *, env: Mapping[str, str], over: Mapping[str, str], store_url: str = ""
-) -> Iterator[OwnService]:
+    settings: Settings, name: str, progress: Progress, *, env: Mapping[str, str], over: Mapping[str, str],
+    store_url: str = "",
+) -> Iterator[OwnService]:  # fmt: skip
     """`name` with nobody to generate, on `store_url` or else on a new SQLite file. Raises `StackError`.
 
-    `over` are settings that it gets over those of `env`. It answers `/healthz` when the block begins; it, its home and its file are gone when the block ends, fails or is
-    interrupted.
+    `over` are settings that it gets over those of `env`. It answers `/healthz` when the block begins; it, its home and
+    its file are gone when the block ends, fails or is interrupted.
     """
     if name not in SERVICES:
         raise ValueError(name)

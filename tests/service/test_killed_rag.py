@@ -1,4 +1,4 @@
-"""RAG's process is killed while it reads uploads: each accepted file becomes one whole document, a deleted one stays so.
+"""RAG's process is killed while it reads uploads: each accepted file becomes one whole document, a deleted one none.
 
 Without an embedder: `tests/contract/test_killed.py` kills writers of vectors.
 """
