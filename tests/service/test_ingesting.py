@@ -14,7 +14,7 @@ from services.stack.own_service import own_service
 from tests.conftest import Quiet
 
 PAGE = b"<html><body><p>Two.</p></body></html>"
-FILES = {"a.md": b"# A\n\nOne.", "b.html": PAGE, "c.txt": b"\0\1\2", "d.html": PAGE}
+FILES = {"a.md": b"# A\n\nOne.", "b.html": PAGE, "c.txt": b"\0\1\2\3", "d.md": b"# A\n\nOne."}
 
 
 def named() -> Iterator[tuple[File, bytes]]:
