@@ -65,16 +65,20 @@ def missing(arguments: argparse.Namespace) -> str | None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measured:
-    """One run on one store. `alone_s`: what embedding its chunks took by itself; None where nothing was embedded."""
+    """One run on one store. `alone_s`: what embedding its chunks took by itself; None where nothing was embedded.
+
+    `alone_cpu_s` is the same in seconds of the processor, which another program's load changes less.
+    """
 
     store: str
     run: Run
     alone_s: float | None = None
+    alone_cpu_s: float = 0.0
 
     @property
-    def share(self) -> float | None:
-        """Of the run's time, what the embedder by itself takes for the same chunks."""
-        return None if self.alone_s is None else self.alone_s / self.run.took_s
+    def share(self) -> float:
+        """Of the run's seconds of the processor, what the embedder by itself takes for the same chunks."""
+        return self.alone_cpu_s / max(self.run.cpu_s, 1e-9)
 
 
 def ingest(call: Call) -> Result:
@@ -118,7 +122,8 @@ def _measured(call: Call, store: str, url: str, mb: float, *, embeds: bool) -> M
     if not embeds:
         return Measured(store=store, run=run)
     call.display.note(STEP, f"{what}: the embedder alone on {run.chunks} chunks")
-    return Measured(store=store, run=run, alone_s=asyncio.run(app.embedding_alone(call.settings, texts)))
+    alone_s, alone_cpu_s = asyncio.run(app.embedding_alone(call.settings, texts))
+    return Measured(store=store, run=run, alone_s=alone_s, alone_cpu_s=alone_cpu_s)
 
 
 def _looker(rag: OwnService) -> Any:
@@ -198,7 +203,7 @@ def _said(measured: Measured) -> list[str]:
     ]
     if measured.alone_s is not None:
         alone = run.chunks / max(measured.alone_s, 1e-9)
-        lines.append(f"the embedder alone: {alone:.0f} chunks/s, {measured.share:.0%} of the run's time")
+        lines.append(f"the embedder alone: {alone:.0f} chunks/s, {measured.share:.0%} of the run's CPU time")
     if run.failed:
         lines.append("refused: " + ", ".join(f"{count} {code}" for code, count in run.failed.items()))
     return lines

@@ -95,8 +95,8 @@ async def embedded(settings: Settings, on_progress: Progress) -> Embedded:
     return Embedded(alias=here.embedding.alias, texts=texts, vectors=vectors, asked=pairs)
 
 
-async def embedding_alone(settings: Settings, documents: Sequence[Sequence[str]]) -> float:
-    """Seconds to embed the passages of `documents` and do nothing else, as many at a time as RAG's worker reads.
+async def embedding_alone(settings: Settings, documents: Sequence[Sequence[str]]) -> tuple[float, float]:
+    """Seconds, and seconds of CPU, to embed the passages of `documents`, as many at a time as RAG's worker reads.
 
     The first one is embedded once before, so that no model is loaded in the time. Raises as `evaluate` does.
     """
@@ -111,9 +111,9 @@ async def embedding_alone(settings: Settings, documents: Sequence[Sequence[str]]
                 await meaning.of_texts(texts)
 
         await one(documents[0][:1] if documents else ["warm"])
-        began = time.perf_counter()
+        began, before = time.perf_counter(), time.process_time()
         await asyncio.gather(*(one(texts) for texts in documents))
-        return time.perf_counter() - began
+        return time.perf_counter() - began, time.process_time() - before
 
 
 async def _lists(docs: Corpus, held: Any, asked: Sequence[tuple[Any, Any]], space: EmbeddingSpace) -> list[Lists]:

@@ -27,27 +27,39 @@ def main() -> int:
     """0 when the input is at its end."""
     while head := _exactly(LENGTH.size):
         (size,) = LENGTH.unpack(head)
+        answers, answer = os.pipe()
         child = os.fork()
         if child == 0:
-            _read_one(size)
+            os.close(answers)
+            _read_one(size, answer)
+        os.close(answer)
+        while os.splice(answers, _OUT, _PIECE):  # from pipe to pipe: no answer is ever in this process's memory
+            pass
+        os.close(answers)
         _, status = os.waitpid(child, 0)
         if status:
             _end_as(status)
-        _write(END)
+        _write(_OUT, END)
     return 0
 
 
-def _read_one(size: int) -> None:
-    """In the child, which ends here, an error as its code."""
+def _read_one(size: int, to: int) -> None:
+    """In the child, which ends here, an error as its code.
+
+    Whatever the document makes of it, it has neither the pipe that later documents come by nor the one that answers do.
+    """
     code = 1
     try:
         head, _, data = _exactly(size).partition(b"\n")
+        nothing = os.open(os.devnull, os.O_RDWR)
+        os.dup2(nothing, _IN)
+        os.dup2(nothing, _OUT)
         told = json.loads(head)
         limits = Limits(**told["limits"])
         confine(limits)
         source = Source(data=data, name=told["name"], media_type=told["media_type"])
         answer = json.dumps(answered(source, limits)).encode()
-        _write(LENGTH.pack(len(answer)) + answer)
+        _write(to, LENGTH.pack(len(answer)) + answer)
         code = 0
     finally:
         os._exit(code)
@@ -74,10 +86,10 @@ def _exactly(size: int) -> bytes:
     return b"".join(parts)
 
 
-def _write(data: bytes) -> None:
+def _write(to: int, data: bytes) -> None:
     view = memoryview(data)
     while view:
-        view = view[os.write(_OUT, view) :]
+        view = view[os.write(to, view) :]
 
 
 if __name__ == "__main__":

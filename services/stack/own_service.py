@@ -41,12 +41,8 @@ class OwnService:
         return own, children
 
     def cpu_s(self) -> float:
-        """Seconds of the processor, those of ended children included."""
-        try:
-            told = (procfs.PROC / str(self.pid) / "stat").read_text().rpartition(")")[2].split()
-        except OSError:
-            return 0.0
-        return sum(map(int, told[11:15])) / TICKS
+        """Seconds of the processor of the service and of all that it has started, ended or not."""
+        return sum(_cpu_ticks(found.pid) for found in procfs.descendants(self.pid)) / TICKS
 
     def store_bytes(self) -> tuple[int, int]:
         """The size of SQLite's file, and of its write-ahead log."""
@@ -107,6 +103,15 @@ def _resident(pid: int) -> int:
         return int((procfs.PROC / str(pid) / "statm").read_text().split()[1]) * PAGE_BYTES
     except (OSError, IndexError):
         return 0  # gone meanwhile
+
+
+def _cpu_ticks(pid: int) -> int:
+    """Its own, and those of its children that it has waited for."""
+    try:
+        told = (procfs.PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return 0  # gone meanwhile
+    return sum(map(int, told[11:15]))
 
 
 def _size(file: Path) -> int:
