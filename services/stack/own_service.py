@@ -59,8 +59,6 @@ def own_service(
     `over` are settings that it gets over those of `env`. It answers `/healthz` when the block begins; it, its home and
     its file are gone when the block ends, fails or is interrupted.
     """
-    if name not in SERVICES:
-        raise ValueError(name)
     with tempfile.TemporaryDirectory(prefix=f"cutover-{name}-") as folder, raised():
         home, port = Path(folder), free_port()
         store = home / "data" / f"{name}.db"
