@@ -131,9 +131,7 @@ def _looker(rag: OwnService) -> Any:
         service, children = rag.memory()
         store, log = rag.store_bytes()
         cpu_s = rag.cpu_s()
-        return Footprint(
-            at_s=time.time(), service=service, children=children, store=store, log=log, cpu_s=cpu_s
-        )
+        return Footprint(at_s=time.time(), service=service, children=children, store=store, log=log, cpu_s=cpu_s)
 
     return look
 

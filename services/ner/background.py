@@ -29,9 +29,7 @@ def handlers(ner: Ner, deadline_s: float) -> Mapping[str, Handler]:
             gone = f"the schema of {document.producer.prompt_version!r} is gone; read the document with another one"
             raise JobError("schema-missing", gone, permanent=True)
         ask = Ask(text=document.text, shape=shape, relations=relations, max_tokens=tokens(relations))
-        wishes = Wishes(
-            request_id=job.id, key=document.id, first=None, deadline_s=deadline_s, priority=Priority.BATCH
-        )
+        wishes = Wishes(request_id=job.id, key=document.id, first=None, deadline_s=deadline_s, priority=Priority.BATCH)
         try:
             await ner.read_again(ask, graph, wishes, job)
         except LLMError as exc:

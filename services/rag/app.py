@@ -99,9 +99,7 @@ def _ingest(
     uploads = settings.uploads
     reach = Reach(may_reach_private=uploads.may_reach_private, max_bytes=uploads.max_bytes)
     cutter = Cutter(tokenizer)
-    return Ingest(
-        of=stored.of, cutter=cutter, limits=Limits(), reach=reach, meaning=meaning, read=readers.read
-    )
+    return Ingest(of=stored.of, cutter=cutter, limits=Limits(), reach=reach, meaning=meaning, read=readers.read)
 
 
 def _cutting(settings: Settings) -> tuple[Any | None, str]:
