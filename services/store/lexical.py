@@ -11,8 +11,8 @@ from sqlalchemy import Connection, Float, Integer, Subquery, Text, column, selec
 from services.store.schema import is_sqlite
 from services.store.words import parts, terms
 
-COMMON_ROWS = 5000
-"""A term found in so many rows tells little and costs much: it is left out where the question has a rarer one."""
+RANKED_ROWS = 4000
+"""So many rows are ranked for a question, by its rarest terms: the others tell little and cost much."""
 
 SNIPPET_WORDS = 16
 INDEXED_CHARS = 200_000
@@ -92,9 +92,11 @@ class WordIndex:
         wanted = terms(words)
         if not any(parts(term) for term in wanted):
             return None
-        counted = [(term, self._count(c, term)) for term in wanted]
-        rare = [(term, n) for term, n in counted if n < COMMON_ROWS] or counted
-        return self._in_sqlite(rare, snippet) if is_sqlite(c) else self._in_postgres(c, rare, snippet)
+        counted = self._counted(c, wanted)
+        rare, found = telling(counted), [(term, n) for term, n in counted if n] or counted
+        every = not rare and len(found) > 1 and self._has_every(c, [term for term, _ in found])
+        ranked = self._in_sqlite if is_sqlite(c) else self._in_postgres
+        return ranked(c, rare or found, snippet, every=every)
 
     def texts(self, c: Connection) -> Subquery:
         """The texts that are kept: `key` and a column for each of the index's, to be joined by `key`."""
@@ -102,13 +104,28 @@ class WordIndex:
         kept = (column(name, Text) for name in self._columns)
         return select(key, *kept).select_from(table(self._name)).subquery()
 
-    def _count(self, c: Connection, term: str) -> int:
-        """In how many rows `term` is, as far as `COMMON_ROWS`."""
-        found = f"{self._name} MATCH :term" if is_sqlite(c) else "words @@ to_tsquery('english', :term)"
-        query = f"SELECT count(*) FROM (SELECT 1 FROM {self._name} WHERE {found} LIMIT {COMMON_ROWS}) AS found"
-        return int(c.execute(text(query), {"term": _fts(term) if is_sqlite(c) else _tsquery(term)}).scalar_one())
+    def _counted(self, c: Connection, wanted: Sequence[str]) -> list[tuple[str, int]]:
+        """Each term with the number of rows that it is in, as far as `RANKED_ROWS`."""
+        counts = (
+            f"SELECT {n}, count(*) FROM "
+            f"(SELECT 1 FROM {self._name} WHERE {self._holds(c, f'term{n}')} LIMIT {RANKED_ROWS}) AS found{n}"
+            for n in range(len(wanted))
+        )
+        given = {f"term{n}": _written(c, term) for n, term in enumerate(wanted)}
+        rows = dict(c.execute(text(" UNION ALL ".join(counts)), given).tuples().all())
+        return [(term, int(rows[n])) for n, term in enumerate(wanted)]
 
-    def _in_sqlite(self, wanted: Sequence[tuple[str, int]], snippet: str | None) -> Subquery:
+    def _has_every(self, c: Connection, wanted: Sequence[str]) -> bool:
+        """Whether any row holds all of these."""
+        query = f"SELECT 1 FROM {self._name} WHERE {self._holds(c, 'words')} LIMIT 1"
+        return c.execute(text(query), {"words": _joined(c, wanted, every=True)}).first() is not None
+
+    def _holds(self, c: Connection, given: str) -> str:
+        return f"{self._name} MATCH :{given}" if is_sqlite(c) else f"words @@ to_tsquery('english', :{given})"
+
+    def _in_sqlite(
+        self, c: Connection, wanted: Sequence[tuple[str, int]], snippet: str | None, *, every: bool
+    ) -> Subquery:
         weights = ", ".join(map(str, self._weights))
         shown = ""
         if snippet is not None:
@@ -117,12 +134,15 @@ class WordIndex:
             f"SELECT rowid AS key, -bm25({self._name}, {weights}) AS score{shown} "
             f"FROM {self._name} WHERE {self._name} MATCH :words"
         )
-        return _found(query, {"words": " OR ".join(_fts(term) for term, _ in wanted)}, snippet)
+        return _found(query, {"words": _joined(c, [term for term, _ in wanted], every=every)}, snippet)
 
-    def _in_postgres(self, c: Connection, wanted: Sequence[tuple[str, int]], snippet: str | None) -> Subquery:
+    def _in_postgres(
+        self, c: Connection, wanted: Sequence[tuple[str, int]], snippet: str | None, *, every: bool
+    ) -> Subquery:
         """PostgreSQL's rank knows nothing of how rare a word is: each term's rank is weighted by that here."""
         rows = self._rows(c)
-        ranks, given = [], {"weights": self._scaled(), "words": " | ".join(_tsquery(term) for term, _ in wanted)}
+        words = _joined(c, [term for term, _ in wanted], every=every)
+        ranks, given = [], {"weights": self._scaled(), "words": words}
         for n, (term, count) in enumerate(wanted):
             given[f"term{n}"] = _tsquery(term)
             rank = f"ts_rank(CAST(:weights AS real[]), words, to_tsquery('english', :term{n}), 1)"
@@ -137,7 +157,7 @@ class WordIndex:
 
     def _rows(self, c: Connection) -> int:
         """How many rows there are: counted where they are few, else as PostgreSQL estimates."""
-        few = f"SELECT count(*) FROM (SELECT 1 FROM {self._name} LIMIT {COMMON_ROWS}) AS few"
+        few = f"SELECT count(*) FROM (SELECT 1 FROM {self._name} LIMIT {RANKED_ROWS}) AS few"
         many = "SELECT CAST(reltuples AS bigint) FROM pg_class WHERE oid = CAST(:name AS regclass)"
         counted = c.execute(text(few)).scalar_one()
         return max(int(counted), int(c.execute(text(many), {"name": self._name}).scalar_one()))
@@ -146,6 +166,27 @@ class WordIndex:
         """The weights as PostgreSQL wants them: of its labels D to A, at most 1."""
         four = [weight / max(self._weights) for weight in self._weights] + [0.0] * (4 - len(self._weights))
         return "{" + ", ".join(map(str, reversed(four))) + "}"
+
+
+def telling(counted: Iterable[tuple[str, int]]) -> list[tuple[str, int]]:
+    """The rarest terms of those that any row has, as many as are in fewer than `RANKED_ROWS` rows together."""
+    chosen, rows = [], 0
+    for term, count in sorted((found for found in counted if found[1]), key=lambda found: found[1]):
+        rows += count
+        if rows >= RANKED_ROWS:
+            break
+        chosen.append((term, count))
+    return chosen
+
+
+def _written(c: Connection, term: str) -> str:
+    return _fts(term) if is_sqlite(c) else _tsquery(term)
+
+
+def _joined(c: Connection, wanted: Sequence[str], *, every: bool) -> str:
+    """A query for rows with any of these, or with every one."""
+    sign = (" AND " if every else " OR ") if is_sqlite(c) else (" & " if every else " | ")
+    return sign.join(_written(c, term) for term in wanted)
 
 
 def _found(query: str, given: dict[str, str], snippet: str | None) -> Subquery:

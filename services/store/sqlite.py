@@ -20,6 +20,10 @@ BUSY_S = 10.0
 READER_CACHE_KIB = 32 * 1024
 """What each reading connection may keep in memory, in KiB: the signs of 400,000 vectors, searched from there."""
 
+READER_MAP_BYTES = 2**32
+"""How much of a file the reading connections see through the system's own cache, without copying each page of it:
+vectors are read from all over the file. It is address space; the memory is the system's to take back."""
+
 
 def url_of(path: Path) -> str:
     """The address of the store in the file `path`."""
@@ -102,6 +106,17 @@ def forget(made: Engine, *, wait_s: float) -> bool:
     return not is_held
 
 
+def seen(c: Connection) -> int | None:
+    """A number that is another one after another connection has written, while `c` reads.
+
+    None where `c` has written itself: such a write does not change the number, nor does its being undone.
+    """
+    raw: Any = c.connection.dbapi_connection
+    if raw is None or raw.total_changes:
+        return None
+    return int(c.exec_driver_sql("PRAGMA data_version").scalar_one())
+
+
 def is_full(error: BaseException | None) -> bool:
     """Whether the driver's `error` says that the disk is full."""
     return getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
@@ -117,6 +132,7 @@ def _prepare(raw: Any, *, writes: bool) -> None:
     else:
         raw.execute("PRAGMA query_only=ON")
         raw.execute(f"PRAGMA cache_size=-{READER_CACHE_KIB}")
+        raw.execute(f"PRAGMA mmap_size={READER_MAP_BYTES}")
     path, _ = vector_extension()
     if path:
         _load(raw, path)

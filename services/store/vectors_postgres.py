@@ -66,10 +66,9 @@ class PostgresVectors:
         """
         c.execute(text(f"SET LOCAL hnsw.ef_search = {min(1000, max(EF_SEARCH, k))}"))
         c.execute(text("SET LOCAL hnsw.iterative_scan = strict_order"))
-        query = (
-            f"SELECT key, 1 - (vector <=> CAST(:vector AS vector)) FROM {self._name} "
-            "WHERE workspace = :workspace AND part = coalesce(:part, part)"
-        )
+        query = f"SELECT key, 1 - (vector <=> CAST(:vector AS vector)) FROM {self._name} WHERE workspace = :workspace"
+        if part is not None:  # a condition that is always true would have the planner expect few rows and sort them
+            query += " AND part = :part"
         given: dict[str, Any] = {"vector": _written(vector), "workspace": workspace, "part": part, "k": k}
         if among is not None:
             query += " AND key = ANY(:keys)"

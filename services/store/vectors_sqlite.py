@@ -1,8 +1,8 @@
 """Vectors in SQLite: exact ones in a plain table, and beside them their signs in few large rows, to find few fast.
 
-The signs (one bit a component) name the candidates, the exact vectors decide among them: by sqlite-vec where it loads,
-else with numpy. sqlite-vec's own index of bits is not used: choosing k of n costs it k times n, 59 ms of CPU for 400 of
-100,000 where numpy took 4.
+The signs (services/store/signs.py) name the candidates, the exact vectors decide among them: by sqlite-vec where it
+loads, else with numpy. sqlite-vec's own index of bits is not used: choosing k of n costs it k times n, 59 ms of CPU for
+400 of 100,000 where numpy took 4.
 """
 
 from __future__ import annotations
@@ -17,14 +17,16 @@ import numpy as np
 from sqlalchemy import Connection, Select, text
 
 from services.store import sqlite
+from services.store.signs import Signs
+from services.store.signs import packed as signs_of
 
 Row = tuple[int, str, str, Sequence[float]]
 
 EXACT_ROWS = 4000
 """Up to so many vectors of a workspace are compared one by one, which is exact and takes a few milliseconds."""
 
-CANDIDATES, CANDIDATES_PER_ROW = 1000, 20
-"""How many the signs name, at least and for each row that is wanted; fewer find worse and cost little less."""
+CANDIDATES, CANDIDATES_PER_ROW = 500, 10
+"""How many the signs name, at least and for each row that is wanted; fewer find worse, each costs a look-up."""
 
 PAGE_ROWS = 1024
 """Signs that lie in one row: a write rewrites one such row, a search reads all of its workspace."""
@@ -33,8 +35,8 @@ BATCH = 4096
 """Vectors that numpy compares at a time; bounds its memory."""
 
 _FLOAT_BYTES = 4
-_SIGN_BITS = 64
-"""Signs are compared in words of so many bits; the last one is filled up with zeros."""
+_HELD = "vectors_sqlite"
+"""Where a connection keeps the signs that it read last."""
 
 
 class SqliteVectors:
@@ -64,7 +66,7 @@ class SqliteVectors:
                 room = PAGE_ROWS - len(keys) // 8
                 taken, left = left[:room], left[room:]
                 keys += array("q", [key for key, *_ in taken]).tobytes()
-                signs += b"".join(_signs_of(vector) for *_, vector in taken)
+                signs += b"".join(signs_of(vector) for *_, vector in taken)
                 self._keep_page(c, page, keys, signs)
                 kept = [{"key": k, "w": workspace, "p": part, "page": page, "v": packed(v)} for k, _, _, v in taken]
                 c.execute(text(f"INSERT INTO {self._name} VALUES (:key, :w, :p, :page, :v)"), kept)
@@ -146,18 +148,21 @@ class SqliteVectors:
         self, c: Connection, vector: Sequence[float], owner: str, given: dict[str, Any], among: Sequence[int] | None
     ) -> list[int]:
         """The rows of the owner whose signs are most like the vector's, `among` these where given."""
-        pages = c.execute(text(f"SELECT keys, signs FROM {self._signs} WHERE {owner}"), given).tuples().all()
-        keys = _keys(b"".join(page[0] for page in pages))
-        signs = np.frombuffer(b"".join(page[1] for page in pages), dtype=np.uint64).reshape(len(keys), -1)
-        if among is not None:
-            may = np.isin(keys, np.asarray(among, dtype=np.int64))
-            keys, signs = keys[may], signs[may]
         most = max(CANDIDATES, CANDIDATES_PER_ROW * given["k"])
-        if len(keys) > most:
-            wanted = np.frombuffer(_signs_of(vector), dtype=np.uint64)
-            apart = np.bitwise_count(signs ^ wanted).sum(axis=1, dtype=np.uint32)
-            keys = keys[np.argpartition(apart, most)[:most]]
-        return [int(key) for key in keys]
+        return self._signs_of(c, owner, given).nearest(vector, most, among)
+
+    def _signs_of(self, c: Connection, owner: str, given: dict[str, Any]) -> Signs:
+        """The owner's signs. A connection that never wrote keeps the last ones until another one has written."""
+        version = sqlite.seen(c)
+        wanted = (self._signs, given["workspace"], given["part"], version)
+        held: tuple[Any, Signs] | None = c.info.get(_HELD)
+        if version is not None and held is not None and held[0] == wanted:
+            return held[1]
+        pages = c.execute(text(f"SELECT keys, signs FROM {self._signs} WHERE {owner}"), given).tuples().all()
+        read = Signs(b"".join(page[0] for page in pages), b"".join(page[1] for page in pages))
+        if version is not None:
+            c.info[_HELD] = (wanted, read)
+        return read
 
     def _with_numpy(
         self, c: Connection, vector: Sequence[float], where: str, given: dict[str, Any]
@@ -181,9 +186,3 @@ def packed(vector: Sequence[float]) -> bytes:
 
 def _keys(stored: bytes) -> Any:
     return np.frombuffer(stored, dtype=np.int64)
-
-
-def _signs_of(vector: Sequence[float]) -> bytes:
-    """One bit for each component, set where it is positive, in whole words."""
-    signs = np.asarray(vector, dtype=np.float32) > 0
-    return np.packbits(np.pad(signs, (0, -len(signs) % _SIGN_BITS))).tobytes()

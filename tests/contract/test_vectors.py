@@ -213,6 +213,27 @@ class TestSigns:
             assert all(n >= 450 for n, _ in await nearest(database, 421, 20, among=late))
             assert (await nearest(database, 470, 1, among=late))[0][0] == 470
 
+    async def test_signs_that_a_connection_holds_are_read_again_after_a_write(self, tmp_path: Path) -> None:
+        """Of this process or another one; a writer sees its own rows, and no reader those that were undone."""
+
+        def undone(c: Connection) -> None:
+            put(c, [300])
+            assert VECTORS.nearest(c, WIDE, unit(300), 1, workspace="default")[0][0] == 300
+            raise KeyError
+
+        url = url_of(tmp_path / "x.db")
+        async with Database(url, SCHEMA) as database, Database(url, SCHEMA) as other:
+            await database.write(lambda c: put(c, range(1, 200)))
+            assert (await nearest(database, 5, 1))[0][0] == 5
+            await other.write(lambda c: VECTORS.drop(c, [5]))
+            await database.write(lambda c: put(c, [205]))
+            assert (await nearest(database, 5, 1))[0][0] != 5
+            assert (await nearest(database, 205, 1))[0][0] == 205
+            with pytest.raises(KeyError):
+                await database.write(undone)
+            again = await database.write(lambda c: VECTORS.nearest(c, WIDE, unit(300), 1, workspace="default"))
+            assert again[0][0] != 300
+
     async def test_a_process_without_the_extension_leaves_nothing_wrong(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:

@@ -145,11 +145,29 @@ async def test_a_snippet_shows_the_place(database: Database) -> None:
 async def test_a_word_that_is_everywhere_is_left_out_beside_a_rare_one(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It would cost much and tell little; alone it is looked for all the same."""
-    monkeypatch.setattr(lexical, "COMMON_ROWS", 3)
+    """It would cost much and tell little; alone, or beside a word that no row has, it is looked for all the same."""
+    monkeypatch.setattr(lexical, "RANKED_ROWS", 3)
     await kept(database, *[("A", "pump")] * 4, ("B", "gasket"))
     assert await found(database, "pump gasket") == [5]
     assert await found(database, "pump") == [1, 2, 3, 4]
+    assert await found(database, "pump xyzzy") == [1, 2, 3, 4]
+    assert await found(database, "xyzzy") == []
+
+
+async def test_of_common_words_alone_all_are_wanted(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Any of them where no row has all."""
+    monkeypatch.setattr(lexical, "RANKED_ROWS", 3)
+    await kept(database, *[("A", "pump")] * 4, *[("B", "valve")] * 4, ("C", f"pump valve {FILLER}"))
+    assert await found(database, "pump valve") == [9]
+    await database.write(lambda c: WORDS.drop(c, [9]))
+    assert await found(database, "pump valve") == [1, 2, 3, 4, 5, 6, 7, 8]
+
+
+def test_the_rarest_words_are_ranked_as_far_as_they_are_in_few_rows() -> None:
+    """A word that no row has is none of them."""
+    counted = [("common", 4000), ("rare", 7), ("often", 3000), ("absent", 0), ("more", 2000)]
+    assert lexical.telling(counted) == [("rare", 7), ("more", 2000)]
+    assert lexical.telling([("common", 4000), ("absent", 0)]) == []
 
 
 async def test_a_very_long_text_is_kept(database: Database) -> None:
