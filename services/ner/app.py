@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry
 from services import admin
 from services.llm.build import client_for
 from services.llm.registry import model
-from services.ner import api, api_graph, api_merges, api_shapes
+from services.ner import api, api_graph, api_merges, api_shapes, ui_pages
 from services.ner.service import Ner
 from services.ner.store import Graphs
 from services.ner.tables import REPLIES
@@ -54,4 +54,6 @@ def build(settings: Settings, *, client: Client | None = None, store: Graphs | N
         metrics_dir=settings.metrics_dir,
     )
     routers = (api.router(), api_graph.router(), api_merges.router(), api_shapes.router(), admin.router())
-    return application(room, title="Cutover NER", routers=routers)
+    app = application(room, title="Cutover NER", routers=routers)
+    ui_pages.serve(app, settings)
+    return app

@@ -1,0 +1,21 @@
+// What every page does beyond plain HTML: forms that stream their answer, deletes that ask first, text that is jumped to.
+import { streamed } from "./stream.js";
+
+for (const form of document.querySelectorAll("form[data-stream]")) streamed(form);
+
+document.addEventListener("submit", (event) => {
+  const question = event.target.dataset?.confirm;
+  if (question && !window.confirm(question)) event.preventDefault();
+});
+
+// htmx leaves an error's page out; a problem's piece is shown where the answer would have been.
+document.addEventListener("htmx:beforeSwap", (event) => {
+  const { xhr } = event.detail;
+  if (xhr.status >= 400 && xhr.getResponseHeader("Content-Type")?.startsWith("text/html")) event.detail.shouldSwap = true;
+});
+
+const passage = document.getElementById("passage");
+if (passage) {
+  passage.scrollIntoView({ block: "center" });
+  passage.focus({ preventScroll: true });
+}
