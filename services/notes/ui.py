@@ -1,17 +1,12 @@
-"""Notes' pages: what they are called, where their routes are, and what every one of them needs."""
+"""Notes' pages: what they are called, and their routes."""
 
 from __future__ import annotations
 
-from pathlib import Path
-
-from fastapi import APIRouter, FastAPI
+from fastapi import APIRouter
 
 from services.notes import ui_ask, ui_folder, ui_jobs, ui_list, ui_made, ui_note, ui_save, ui_tags
-from services.pages.install import install
 from services.pages.site import Tab
-from services.settings import Settings
 
-TEMPLATES = Path(__file__).with_name("templates")
 TABS = (
     Tab(title="Notes", path=""),
     Tab(title="Ask", path="ask"),
@@ -19,11 +14,6 @@ TABS = (
     Tab(title="Import and export", path="folder"),
     Tab(title="Jobs", path="jobs"),
 )
-
-
-def add_pages(app: FastAPI, settings: Settings) -> None:
-    """Serve the pages beside the API of `app`, by the same use cases."""
-    install(app, settings, tabs=TABS, routers=routers(), templates=TEMPLATES)
 
 
 def routers() -> tuple[APIRouter, ...]:

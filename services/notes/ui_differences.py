@@ -19,7 +19,7 @@ class Pair:
 
 
 def side_by_side(left: str, right: str) -> list[Pair]:
-    """The lines of both, those that belong together in one row. Of long texts for a thread; empty for very long ones."""
+    """The lines of both, those that belong together in one row; empty beyond `MAX_LINES`. Call it in a thread."""
     one, other = left.splitlines(), right.splitlines()
     if max(len(one), len(other)) > MAX_LINES:
         return []
