@@ -16,7 +16,7 @@ from services.llm.cutting import TOKENIZER, read
 from services.llm.errors import ConfigError
 from services.llm.registry import Model, model
 from services.pages.install import install
-from services.rag import api, api_collections, api_eval, api_ingest, ui
+from services.rag import api, api_collections, api_eval, api_ingest, ui, ui_documents, ui_jobs
 from services.rag.chunking import Cutter
 from services.rag.fetching import Reach
 from services.rag.ingest import AT_ONCE, Ingest
@@ -84,7 +84,8 @@ def build(settings: Settings, *, client: Client | None = None, store: StoredDocu
     routers = (api.router(), api_eval.router(), api_ingest.router(), api_collections.router(), admin.router())
     larger = dict.fromkeys(("/v1/documents", "/ui/documents"), settings.uploads.max_bytes + FORM_BYTES)
     app = application(room, title="Cutover RAG", routers=routers, larger_bodies=larger)
-    install(app, settings, tabs=ui.TABS, routers=[ui.router()], templates=Path(__file__).with_name("templates"))
+    pages = [ui.router(), ui_documents.router(), ui_jobs.router()]
+    install(app, settings, tabs=ui.TABS, routers=pages, templates=Path(__file__).with_name("templates"))
     return app
 
 

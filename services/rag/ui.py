@@ -12,8 +12,9 @@ from services.pages.rendering import page, text
 from services.pages.site import Tab
 from services.rag.answers import RagQuestion
 from services.rag.api import FACE, UseCases, known_collection
-from services.rag.schemas import Ask, AskAnswer
+from services.rag.schemas import Ask, CitationInfo
 from services.rag.service import Rag
+from services.web.answer_json import Answered
 from services.web.asking import Asking
 from services.web.page_paths import PAGES
 from services.web.streams import while_read
@@ -60,7 +61,7 @@ async def _question(rag: Rag, sent: dict[str, str]) -> RagQuestion:
     )
 
 
-async def _shown(request: Request, rag: Rag, sent: dict[str, Any], answered: AskAnswer | Any) -> Response:
+async def _shown(request: Request, rag: Rag, sent: dict[str, Any], answered: Answered[CitationInfo] | None) -> Response:
     stored = await rag.documents.page(1, 0)
     return page(
         request,
