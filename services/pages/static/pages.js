@@ -14,6 +14,7 @@ document.addEventListener("htmx:beforeSwap", (event) => {
   if (xhr.status >= 400 && xhr.getResponseHeader("Content-Type")?.startsWith("text/html")) event.detail.shouldSwap = true;
 });
 
+// A cited passage is shown and read out, wherever in the text it is.
 const passage = document.getElementById("passage");
 if (passage) {
   passage.scrollIntoView({ block: "center" });

@@ -4,6 +4,8 @@
 // the element #answer are [data-status] (what happens, read aloud), [data-text] (tokens) and [data-result] (the rendered
 // end: citations and who answered, made and escaped by the server).
 
+const OUTCOMES = { complete: "Answered", rescued: "Answered; an engine broke off on the way", partial: "The answer was cut" };
+
 export function streamed(form) {
   let running = null;
   form.addEventListener("submit", async (event) => {
@@ -81,7 +83,7 @@ function take(frame, shown) {
   else if (name === "done") {
     text.textContent = data.answer;
     result.innerHTML = data.html; // from our own template, which escapes everything
-    status.textContent = data.outcome === "complete" ? "Answered" : "The answer was cut";
+    status.textContent = OUTCOMES[data.outcome] ?? data.outcome;
     if (data.error) failed(shown, data.error);
     return true;
   } else if (name === "error") {
