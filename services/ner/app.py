@@ -14,6 +14,7 @@ from services.ner import api, api_graph, api_merges, api_shapes, ui_pages
 from services.ner.service import Ner
 from services.ner.store import Graphs
 from services.ner.tables import REPLIES
+from services.pages.install import install
 from services.settings import Settings, load
 from services.web import logs
 from services.web.factory import application
@@ -55,5 +56,6 @@ def build(settings: Settings, *, client: Client | None = None, store: Graphs | N
     )
     routers = (api.router(), api_graph.router(), api_merges.router(), api_shapes.router(), admin.router())
     app = application(room, title="Cutover NER", routers=routers)
-    ui_pages.serve(app, settings)
+    install(app, settings, tabs=ui_pages.TABS, routers=ui_pages.routers(), templates=ui_pages.TEMPLATES)
+    ui_pages.colour(app)
     return app

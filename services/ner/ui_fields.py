@@ -6,15 +6,17 @@ from collections.abc import Iterable
 from typing import Annotated
 
 from fastapi import Query
-from pydantic import BeforeValidator
+from pydantic import BeforeValidator, Field
 
 from services.ner.graph import Entity, Node
 from services.ner.names import key
 from services.ner.seen import MOST_ID
 from services.ner.store import Graph
 
-Chosen = Annotated[int | None, BeforeValidator(lambda given: given or None), Query(ge=1, le=MOST_ID)]
-Counted = Annotated[int | None, BeforeValidator(lambda given: given or None), Query(ge=1, le=1_000_000)]
+_Id = Annotated[int, Field(ge=1, le=MOST_ID)]
+_Count = Annotated[int, Field(ge=1, le=1_000_000)]
+Chosen = Annotated[_Id | None, BeforeValidator(lambda given: given or None), Query()]
+Counted = Annotated[_Count | None, BeforeValidator(lambda given: given or None), Query()]
 NamePart = Annotated[str, Query(max_length=200, pattern=r"^[^\x00]*$")]
 TypePart = Annotated[str, Query(max_length=40, pattern=r"^\w*$")]
 

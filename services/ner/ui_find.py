@@ -56,7 +56,7 @@ async def query(
     where = position(after, "query", int, filters=given)
     found = await graph.relations(pattern, SHOWN + 1, int(where[0]) if where else None)
     rows, onward = sliced(found, SHOWN, "query", lambda r: (r.id,), filters=given)
-    offered = {"kinds": await kinds_of(graph, ()), "predicates": await predicates_of(graph)}
+    offered: dict[str, Any] = {"kinds": await kinds_of(graph, ()), "predicates": await predicates_of(graph)}
     return page(request, "query.html", facts=rows, next=onward, is_first=not after, given=given, **offered)
 
 

@@ -26,13 +26,18 @@ AT_FIRST, AROUND = 40, 60
 MENTIONS, FACTS, QUOTES = 50, 20, 3
 """Of an entity on its page: mentions, facts, and quotes of each fact. The rest is a link away."""
 
+
+MOST_TAKEN = 5000
+"""Entities in the file, as many as the API gives at most."""
+
+
 def router() -> APIRouter:
     """The pages of the graph."""
     routes = APIRouter(prefix=PAGES)
     add = routes.add_api_route
     add("/graph", picture, methods=["GET"])
     add("/graph.json", part, methods=["GET"])
-    add("/graph.graphml", get_graphml, methods=["GET"])
+    add("/graph.graphml", taken_along, methods=["GET"])
     add("/entities", entities, methods=["GET"])
     add("/entities/{entity_id}", entity, methods=["GET"])
     add("/facts/{fact_id}", fact, methods=["GET"])
@@ -72,13 +77,18 @@ async def part(graph: Seen, entity: Chosen = None, q: NamePart = "", type: TypeP
     )
 
 
+async def taken_along(graph: Seen, type: TypePart = "") -> Response:
+    """The API's file of the graph, for a form that has an empty type."""
+    return await get_graphml(graph, type or None, MOST_TAKEN)
+
+
 async def entities(request: Request, graph: Seen, q: NamePart = "", type: TypePart = "", after: After = "") -> Response:
     """The most mentioned first, found by a part of any of their names."""
     filters = {"q": q, "type": type}
     where = position(after, "entities", int, int, filters=filters)
     found = await graph.entities(q, type or None, SHOWN + 1, (int(where[0]), int(where[1])) if where else None)
     rows, onward = sliced(found, SHOWN, "entities", lambda e: (e.mentions, e.id), filters=filters)
-    context = {"entities": rows, "next": onward, "q": q, "type": type, "is_first": not after}
+    context: dict[str, Any] = {"entities": rows, "next": onward, "q": q, "type": type, "is_first": not after}
     return page(request, "entities.html", kinds=await kinds_of(graph, rows), **context)
 
 

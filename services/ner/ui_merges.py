@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from fastapi import APIRouter, Request, Response
 
 from services.ner.resemblance import Reason
@@ -39,7 +41,12 @@ async def merges(request: Request, graph: Seen, after: After = "") -> Response:
     found = await graph.candidates(SHOWN + 1, (int(where[0]), int(where[1])) if where else None)
     rows, onward = sliced(found, SHOWN, "candidates", lambda c: (round(c.score * 1000), c.id))
     last = await graph.merges(6, None)
-    context = {"next": onward, "is_first": not after, "merges": last[:5], "has_more_merges": len(last) > 5}
+    context: dict[str, Any] = {
+        "next": onward,
+        "is_first": not after,
+        "merges": last[:5],
+        "has_more_merges": len(last) > 5,
+    }
     return page(request, "merges.html", candidates=rows, reasons=REASONS, **context)
 
 

@@ -1,16 +1,14 @@
-"""All pages of NER, put beside its API."""
+"""All pages of NER: their menu, routes and templates."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 
 from services.ner import ui, ui_find, ui_graph, ui_merges, ui_shapes
 from services.ner.ui_marks import hue
-from services.pages.install import install
 from services.pages.site import Tab
-from services.settings import Settings
 
 TABS = (
     Tab(title="Text", path=""),
@@ -24,8 +22,14 @@ TABS = (
 )
 
 
-def serve(app: FastAPI, settings: Settings) -> None:
-    """Install them. Templates say `| hue` for the colour of a type."""
-    routers = [part.router() for part in (ui, ui_graph, ui_find, ui_merges, ui_shapes)]
-    install(app, settings, tabs=TABS, routers=routers, templates=Path(__file__).with_name("templates"))
+TEMPLATES = Path(__file__).with_name("templates")
+
+
+def routers() -> list[APIRouter]:
+    """The routes of all pages."""
+    return [part.router() for part in (ui, ui_graph, ui_find, ui_merges, ui_shapes)]
+
+
+def colour(app: FastAPI) -> None:
+    """Lets templates say `| hue` for the colour of a type."""
     app.state.site.environment.filters["hue"] = hue
