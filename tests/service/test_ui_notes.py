@@ -1,4 +1,4 @@
-"""Notes' pages without a browser: lists, edits that lose nobody's words, history, folders, and hostile words as words."""
+"""Notes' pages without a browser: lists, edits that lose nobody's words, history, folders, hostile words."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What models make of notes, on their pages: summaries, tags, jobs and answers, with who made them or why nobody did."""
+"""What models make of notes, on the pages: summaries, tags, jobs and answers, and who made them or why nobody did."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class TestSummaries:
         old = await seen(notes, f"notes/{note}")
 
         assert (status, "vLLM did not answer" in page, "Ollama did" in page) == (200, True, True)
-        assert all(said in later for said in ("Fan swap.", ">fresh<", "<strong>ollama</strong>", "model tiny", "prompt "))
+        assert all(said in later for said in ("Fan swap.", ">fresh<", "<strong>ollama</strong>", "model tiny"))
         assert (">stale<" in old, "made of version 1; the note is at version 2 now" in old) == (True, True)
 
     async def test_a_summary_that_nobody_made_says_why_and_leaves_the_old_one(self, notes: Desk) -> None:
