@@ -68,7 +68,7 @@ def _standing(name: str, title: str, standing: Standing, here: Site) -> dict[str
         "is_here": name == here.service,
         "stage": str(standing.stage),
         "says": STAGES[standing.stage],
-        "percent": round(standing.share * 100, 1),
+        "percent": f"{standing.share * 100:.3g}",
         "verdict": standing.verdict or "",
         "demo": standing.demo,
     }

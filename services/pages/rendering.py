@@ -13,7 +13,7 @@ from fastapi.responses import HTMLResponse, RedirectResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from services.pages.site import TEMPLATES, TITLES, root, sisters, site
-from services.pages.words import fallback_words, seconds
+from services.pages.words import fallback_words, seconds, sentence
 from services.web.keys import KeysError
 from services.web.request_id import request_id
 from services.web.room import room
@@ -28,7 +28,7 @@ def environment(own: Path) -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.filters.update(when=when, seconds=seconds, fallback_words=fallback_words)
+    made.filters.update(when=when, seconds=seconds, fallback_words=fallback_words, sentence=sentence)
     return made
 
 

@@ -48,3 +48,9 @@ def seconds(value: float | None) -> str:
     if value is None:
         return "?"
     return f"{value:.2f} s" if value < 1 else f"{value:.1f} s"
+
+
+def sentence(text: str) -> str:
+    """`text`, as an error says it, with a capital at its beginning and a full stop at its end."""
+    text = text[:1].upper() + text[1:]
+    return text if text.endswith((".", "!", "?")) else f"{text}."

@@ -75,7 +75,7 @@ def test_a_stream_that_breaks_is_told_in_words(page: Page, rag: Served) -> None:
     page.get_by_label("Question").fill("When does the backup start?")
     page.get_by_role("button", name="Ask").click()
 
-    expect(page.get_by_role("alert")).to_contain_text("no engine could answer")
+    expect(page.get_by_role("alert")).to_contain_text("No engine could answer")
     expect(page.get_by_role("alert")).to_contain_text("Request ")
     fine(page, "rag-ask-failed")
 

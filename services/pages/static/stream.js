@@ -101,7 +101,7 @@ function failed({ status, result }, problem) {
   const said = document.createElement("p");
   const strong = document.createElement("strong");
   strong.textContent = `${problem.title}. `;
-  said.append(strong, problem.detail);
+  said.append(strong, sentence(problem.detail));
   note.append(said);
   if (problem.request_id) {
     const id = document.createElement("p");
@@ -110,4 +110,9 @@ function failed({ status, result }, problem) {
     note.append(id);
   }
   result.prepend(note);
+}
+
+function sentence(text) {
+  const begun = text.charAt(0).toUpperCase() + text.slice(1);
+  return /[.!?]$/.test(begun) ? begun : `${begun}.`;
 }

@@ -7,7 +7,7 @@ import pytest
 from services.llm.errors import DeadError, ErrorType
 from services.llm.types import Answer, Attempt, Finish, Provenance, Skip, Usage
 from services.pages.rendering import when
-from services.pages.words import fallback_words, reason, seconds
+from services.pages.words import fallback_words, reason, seconds, sentence
 from services.web.provenance import LLMInfo, llm_info
 
 
@@ -55,3 +55,8 @@ def test_seconds(value: float | None, expected: str) -> None:
 def test_a_time_is_told_to_the_minute_and_what_is_none_stays() -> None:
     assert when("2026-01-02T03:04:05+01:00") == "2026-01-02 02:04 UTC"
     assert when("now") == "now"
+
+
+@pytest.mark.parametrize(("text", "expected"), [("no note 'a'", "No note 'a'."), ("Done.", "Done."), ("why?", "Why?")])
+def test_an_error_becomes_a_sentence(text: str, expected: str) -> None:
+    assert sentence(text) == expected
