@@ -8,12 +8,12 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from services.llm.errors import DeadError, ErrorType
-from services.llm.types import Outcome
+from services.llm.types import Outcome, Token
 from services.web.key_file import change
 from services.web.keys import Key, digest
 from tests.browser.conftest import Served, serving
 from tests.browser.looks import fine
-from tests.service.scripted import answer, cut, ended
+from tests.service.scripted import Hang, answer, cut, ended
 from tests.unit.rag.papers import pdf
 
 pytestmark = pytest.mark.browser
@@ -66,6 +66,22 @@ def test_an_answer_comes_in_the_page_and_its_citation_opens_the_passage(page: Pa
     expect(page.locator("#passage")).to_be_focused()
     expect(page.locator("#passage")).to_be_in_viewport()
     fine(page, "rag-document")
+
+
+def test_words_are_seen_as_they_come_and_leaving_ends_the_work(page: Page, rag: Served) -> None:
+    stored(page, rag)
+    rag.llm.steps = [Token(text="The nightly "), Token(text="backup"), Hang()]
+    page.goto(f"{rag.url}/ui/")
+    page.get_by_label("Question").fill("When does the backup start?")
+    page.get_by_role("button", name="Ask").click()
+
+    expect(page.locator("[data-text]")).to_have_text("The nightly backup")
+    expect(page.locator("#answer")).to_have_attribute("aria-busy", "true")
+    expect(page.locator("[data-status]")).to_have_text("Answering")
+    fine(page, "rag-streaming")
+    page.get_by_role("link", name="Documents").click()
+    expect(page.get_by_role("heading", name="Documents", exact=True)).to_be_visible()
+    assert rag.llm.left_early.is_set()
 
 
 def test_a_stream_that_breaks_is_told_in_words(page: Page, rag: Served) -> None:

@@ -83,8 +83,8 @@ function take(frame, shown) {
   else if (name === "done") {
     text.textContent = data.answer;
     result.innerHTML = data.html; // from our own template, which escapes everything
-    status.textContent = OUTCOMES[data.outcome] ?? data.outcome;
     if (data.error) failed(shown, data.error);
+    status.textContent = OUTCOMES[data.outcome] ?? data.outcome;
     return true;
   } else if (name === "error") {
     failed(shown, data);
