@@ -8,7 +8,7 @@ from services.notes import ui_ask, ui_folder, ui_jobs, ui_list, ui_made, ui_note
 from services.pages.site import Tab
 
 TABS = (
-    Tab(title="Notes", path=""),
+    Tab(title="Notes", path="", holds="notes"),
     Tab(title="Ask", path="ask"),
     Tab(title="Tags", path="tags"),
     Tab(title="Import and export", path="folder"),

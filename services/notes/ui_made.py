@@ -51,7 +51,7 @@ async def summary(note_id: NoteId, request: Request, notes: UseCases) -> Respons
 
 async def tags(note_id: NoteId, request: Request, notes: UseCases) -> Response:
     """How the tags stand."""
-    return await _standing(note_id, request, notes, "_note_tags.html")
+    return await _standing(note_id, request, notes, _tags_part(request))
 
 
 async def summarise(note_id: NoteId, request: Request, notes: UseCases, wishes: Asking) -> Response:
@@ -63,7 +63,7 @@ async def summarise(note_id: NoteId, request: Request, notes: UseCases, wishes: 
 async def suggest(note_id: NoteId, request: Request, notes: UseCases, wishes: Asking) -> Response:
     """Tags to accept or to dismiss, in place of those that were suggested before."""
     made, note = await _made(request, await known(notes, note_id), wishes, Kind.TAGS, notes.tag_note)
-    return note_page(request, note, part="_note_tags.html", made=made)
+    return note_page(request, note, part=_tags_part(request), made=made)
 
 
 async def judge(note_id: NoteId, request: Request, notes: UseCases) -> Response:
@@ -74,14 +74,19 @@ async def judge(note_id: NoteId, request: Request, notes: UseCases) -> Response:
     body, problems = checked(JudgeTags, {"tags": names})
     if body is None:
         note = await known(notes, note_id)
-        return note_page(request, note, part="_note_tags.html", tag_problems=problems, own=sent.get("own", ""))
+        return note_page(request, note, part=_tags_part(request), tag_problems=problems, own=sent.get("own", ""))
     judged = await notes.notebook.judged(note_id, body.tags, state)
     if judged is None:
         raise missing("note", note_id)
     if not request.headers.get("HX-Request"):
         return go(request, f"{PAGES}/notes/{note_id}#tags")
     word = "Accepted" if state is TagState.ACCEPTED else "Dismissed"
-    return note_page(request, judged, part="_note_tags.html", said=f"{word}: {', '.join(body.tags)}")
+    return note_page(request, judged, part=_tags_part(request), said=f"{word}: {', '.join(body.tags)}")
+
+
+def _tags_part(request: Request) -> str:
+    """What htmx wants to put in: all about tags, or what is there without the field in which somebody may type."""
+    return "_note_tags_now.html" if request.headers.get("HX-Target") == "tags-now" else "_note_tags.html"
 
 
 async def _standing(note_id: str, request: Request, notes: UseCases, part: str) -> Response:

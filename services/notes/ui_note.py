@@ -12,6 +12,7 @@ from services.notes.api import NoteId, UseCases, known
 from services.notes.service import Notes
 from services.notes.store import Kind, Note, NoteJob, TagState
 from services.pages.rendering import go, page
+from services.pages.words import engine, reason
 from services.store.jobs import State
 from services.web.page_paths import PAGES
 from services.web.problems import Problem, missing
@@ -39,6 +40,12 @@ class Made:
     what: Kind
     llm: LLMInfo | None = None
     problem: Problem | None = None
+
+    @property
+    def causes(self) -> list[str]:
+        """Why each provider did not answer, in words."""
+        told = self.problem.members.get("causes", ()) if self.problem else ()
+        return [f"{engine(c['provider']) or 'the service'}: {reason(c['error_type'])}" for c in told]
 
 
 def router() -> APIRouter:

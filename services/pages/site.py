@@ -21,10 +21,14 @@ TITLES: Mapping[str, str] = {"rag": "RAG", "notes": "Notes", "ner": "NER"}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tab:
-    """An entry of a service's own menu: what it says, and its path under /ui, as `documents` or "" for the first."""
+    """An entry of a service's own menu: what it says, and its path under /ui, as `documents` or "" for the first.
+
+    `holds` is the path of the pages that belong to the first, as `notes` for `/ui/notes/ID`.
+    """
 
     title: str
     path: str
+    holds: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

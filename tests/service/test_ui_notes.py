@@ -198,7 +198,7 @@ class TestDeleting:
         assert "1 version" in await seen(notes, f"notes/{note}/delete")
 
         assert await send(notes, f"notes/{note}/delete") == (303, "/ui/")
-        assert "no note" in await seen(notes, f"notes/{note}", 404)
+        assert "Not found" in await seen(notes, f"notes/{note}", 404)
 
     async def test_a_note_that_was_deleted_first_is_as_gone(self, notes: Desk) -> None:
         """Two people who press the button both get what they wanted."""
