@@ -44,10 +44,10 @@ def fallback_words(llm: LLMInfo) -> str:
 
 
 def seconds(value: float | None) -> str:
-    """Seconds with one digit behind the point, two below one."""
+    """Seconds with one digit behind the point, two below one; the unit never stands alone in a line."""
     if value is None:
         return "?"
-    return f"{value:.2f} s" if value < 1 else f"{value:.1f} s"
+    return f"{value:.2f}\N{NO-BREAK SPACE}s" if value < 1 else f"{value:.1f}\N{NO-BREAK SPACE}s"
 
 
 def sentence(text: str) -> str:

@@ -58,6 +58,9 @@ def test_an_answer_comes_in_the_page_and_its_citation_opens_the_passage(page: Pa
     answered.get_by_text("Answered by").click()
     fine(page, "rag-answer")
     citation = answered.get_by_role("link", name="Rack manual")
+    expect(answered.get_by_role("link", name="[1]")).to_have_attribute(
+        "href", f"{rag.url}{citation.get_attribute('href')}"
+    )
     citation.focus()
     page.keyboard.press("Enter")
 

@@ -1,7 +1,8 @@
 // What every page does beyond plain HTML: forms that stream their answer, deletes that ask first, text that is jumped to.
-import { streamed } from "./stream.js";
+import { linked, streamed } from "./stream.js";
 
 for (const form of document.querySelectorAll("form[data-stream]")) streamed(form);
+for (const box of document.querySelectorAll("#answer:not([hidden])")) linked(box);
 
 document.addEventListener("submit", (event) => {
   const question = event.target.dataset?.confirm;

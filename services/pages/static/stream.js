@@ -83,6 +83,7 @@ function take(frame, shown) {
   else if (name === "done") {
     text.textContent = data.answer;
     result.innerHTML = data.html; // from our own template, which escapes everything
+    linked(shown.box);
     if (data.error) failed(shown, data.error);
     status.textContent = OUTCOMES[data.outcome] ?? data.outcome;
     return true;
@@ -91,6 +92,21 @@ function take(frame, shown) {
     return true;
   }
   return false;
+}
+
+// Each [n] of an answer becomes a link to where the list of citations leads for it: elements with data-n.
+export function linked(box) {
+  const text = box.querySelector("[data-text]");
+  const pieces = text.textContent.split(/\[(\d+)\]/);
+  text.replaceChildren();
+  pieces.forEach((piece, place) => {
+    const target = place % 2 && box.querySelector(`[data-result] a[data-n="${piece}"]`);
+    if (!target) return text.append(place % 2 ? `[${piece}]` : piece);
+    const link = document.createElement("a");
+    link.href = target.href;
+    link.textContent = `[${piece}]`;
+    text.append(link);
+  });
 }
 
 function failed({ status, result }, problem) {
