@@ -9,7 +9,7 @@ import zipfile
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from services.llm.errors import DeadError
+from services.llm.errors import CallerError, DeadError
 from tests.browser.conftest import Served
 from tests.browser.looks import fine
 from tests.service.scripted import answer, ended
@@ -160,6 +160,40 @@ class TestMadeByModels:
         expect(page.get_by_role("list", name="Tags of this note")).to_contain_text("fan")
         expect(page.get_by_role("list", name="Suggested tags")).to_have_count(0)
         fine(page, "notes-made")
+
+    def test_a_job_ends_on_the_open_page_and_takes_no_typed_words(self, page: Page, notes: Served) -> None:
+        """The first attempt fails, the second, some seconds later, does not; meanwhile somebody types a tag."""
+        note = add(page, notes)
+        notes.llm.answers = [answer(json.dumps({"new": ["fan"]}))]
+        page.request.post(f"{notes.url}/v1/notes/{note}/tags:suggest")
+        save(page, notes, note, FAN["text"])
+        notes.llm.answers = [DeadError("gone", provider="ollama"), answer(json.dumps({"new": ["thursday"]}))]
+        page.request.post(f"{notes.url}/v1/rerun", data={"where": "stale"})
+        page.goto(f"{notes.url}/ui/notes/{note}")
+        expect(page.get_by_text("A new suggestion is")).to_be_visible()
+        page.get_by_label("Tags of your own").press_sequentially("mine, to")
+        expect(page.get_by_role("button", name="accept thursday")).to_be_visible(timeout=30_000)
+        expect(page.get_by_label("Tags of your own")).to_be_focused()
+        page.keyboard.type("o")
+        expect(page.get_by_label("Tags of your own")).to_have_value("mine, too")
+
+    def test_a_failed_job_says_why_on_its_note_and_among_the_jobs(self, page: Page, notes: Served) -> None:
+        """And is made anew when asked for."""
+        note = add(page, notes)
+        page.request.post(f"{notes.url}/v1/notes/{note}/summary")
+        save(page, notes, note, FAN["text"])
+        notes.llm.answers = [CallerError("the engine does not take this", provider="vllm")]
+        page.goto(f"{notes.url}/ui/jobs")
+        page.get_by_role("button", name="Make anew").click()
+        expect(page.get_by_text("1 job asked for.")).to_be_visible()
+        expect(page.get_by_text("It failed: the engine does not take this")).to_be_visible(timeout=30_000)
+        fine(page, "notes-jobs-failed")
+        page.get_by_role("link", name="Standup").click()
+        expect(page.get_by_text("The summary could not be made after 1 attempt")).to_be_visible()
+        fine(page, "notes-failed")
+        notes.llm.answers = [answer("Ivo swaps a fan.")]
+        page.get_by_role("button", name="Make the summary again").click()
+        expect(page.get_by_text("fresh")).to_be_visible()
 
     def test_a_summary_that_nobody_makes_says_why(self, page: Page, notes: Served) -> None:
         note = add(page, notes)
