@@ -123,7 +123,7 @@ async def _part(graph: Graph, entity: int | None, q: str, type: str) -> tuple[Pa
     if entity is None and q:
         named = await graph.entities(q, type or None, 2, None)
         if not named:
-            return Part(nodes=(), relations=(), is_cut=False), None, f"No entity has {q!r} in its name."
+            return Part(nodes=(), relations=(), is_cut=False), None, f"No {type or 'entity'} has {q!r} in its name."
         entity = named[0].id
     if entity is None:
         return await graph.whole(type or None, AT_FIRST), None, ""

@@ -12,6 +12,7 @@ const relations = new Map();
 let chosen = null;
 let shownType = "";
 
+room.classList.add("drawn");  // before the picture is made: it measures its place
 const cy = cytoscape({
   container: canvas,
   elements: [],
@@ -61,6 +62,15 @@ const shows = (entity) => !shownType || entity.type === shownType;
 
 function tell(words) {
   said.textContent = words;
+}
+
+const counted = (number, one, more) => `${number} ${number === 1 ? one : more}`;
+
+/** How much of the graph is in sight. */
+function size() {
+  const facts = [...relations.values()].filter((fact) => shows(entities.get(fact.subject)) && shows(entities.get(fact.object)));
+  const seen = counted([...entities.values()].filter(shows).length, "entity", "entities");
+  return `${seen} and ${counted(facts.length, "fact", "facts")} are shown.`;
 }
 
 /** Adds a part of the graph beside `near`; gives the number of entities that are new. */
@@ -173,8 +183,8 @@ async function show(wanted, near = null) {
     choose(part.focus ?? chosen);
     const more = part.is_cut ? " There are more than are shown." : "";
     if (part.said) tell(part.said);
-    else if (near === null) tell(`${entities.size} entities and ${relations.size} facts are shown.${more}`);
-    else tell(`${entities.get(near).name}: ${added} more entities.${more} ${entities.size} are shown.`);
+    else if (near === null) tell(`${size()}${more}`);
+    else tell(`${entities.get(near).name}: ${counted(added, "more entity", "more entities")}. ${size()}${more}`);
   } catch (error) {
     if (!(error instanceof TypeError)) throw error;
     tell("The service did not answer. Try again.");
@@ -194,7 +204,8 @@ function zoom(factor) {
   cy.zoom({ level: cy.zoom() * factor, renderedPosition: { x: cy.width() / 2, y: cy.height() / 2 } });
 }
 
-const acts = { in: () => zoom(1.3), out: () => zoom(1 / 1.3), fit: () => cy.fit(cy.elements().not(".apart"), 36) };
+const fit = () => cy.fit(cy.elements().not(".apart"), 36);
+const acts = { in: () => zoom(1.3), out: () => zoom(1 / 1.3), fit };
 
 /** The nearest entity of the picture in the direction of an arrow key. */
 function beside(key) {
@@ -242,14 +253,23 @@ function asked() {
 }
 form.addEventListener("submit", (event) => {
   event.preventDefault();
-  shownType = form.elements.type.value;
-  show(asked());
+  const wishes = asked();
+  shownType = wishes.q ? "" : (wishes.type ?? "");  // with a name, the type says which one is meant
+  show(wishes);
 });
-form.elements.type.addEventListener("change", () => form.requestSubmit());
+form.elements.type.addEventListener("change", () => {
+  form.elements.q.value = "";
+  form.requestSubmit();
+});
+
+new ResizeObserver(() => {
+  cy.resize();
+  fit();
+}).observe(canvas);
 
 const sheet = () => cy.style(painted());
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", sheet);
 sheet();
-room.classList.add("drawn");
-shownType = form.elements.type.value;
-show(Object.fromEntries([...new URLSearchParams(location.search)].filter(([, value]) => value)));
+const wanted = new URLSearchParams(location.search);
+shownType = wanted.get("q") || wanted.get("entity") ? "" : form.elements.type.value;
+show(Object.fromEntries([...wanted].filter(([, value]) => value)));
