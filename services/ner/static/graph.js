@@ -23,8 +23,9 @@ const cy = cytoscape({
   selectionType: "single",
 });
 
-/** What the sheet says for the light or the dark page; the picture is drawn, so it has to be told. */
+/** What the sheet says for the light or the dark page; names keep their size, however near one looks. */
 function painted() {
+  const px = 1 / cy.zoom();
   const sheet = getComputedStyle(room);
   const value = (name) => sheet.getPropertyValue(name).trim();
   const hues = [...Array(8).keys()].map((hue) => ({
@@ -35,23 +36,23 @@ function painted() {
     {
       selector: "node",
       style: {
-        label: "data(name)", color: value("--graph-text"), "font-size": 13, "text-valign": "bottom", "text-margin-y": 4,
-        "text-wrap": "ellipsis", "text-max-width": 120, "text-background-color": value("--graph-ground"),
-        "text-background-opacity": 0.85, "text-background-padding": 2, width: 26, height: 26,
-        "border-width": 1, "border-color": value("--graph-line"),
+        label: "data(name)", color: value("--graph-text"), "font-size": 12 * px, "text-valign": "bottom", "text-margin-y": 3 * px,
+        "text-wrap": "ellipsis", "text-max-width": 110 * px, "text-background-color": value("--graph-ground"),
+        "text-background-opacity": 0.85, "text-background-padding": px, width: 20 * px, height: 20 * px,
+        "border-width": px, "border-color": value("--graph-line"),
       },
     },
     ...hues,
     {
       selector: "edge",
       style: {
-        label: "data(predicate)", color: value("--graph-text"), "font-size": 10, "min-zoomed-font-size": 7,
-        "text-rotation": "autorotate", "text-background-color": value("--graph-ground"), "text-background-opacity": 0.85,
+        label: "data(predicate)", color: value("--graph-text"), "font-size": 10 * px,
+        "text-rotation": "autorotate", "arrow-scale": px, "text-background-color": value("--graph-ground"), "text-background-opacity": 0.85,
         "line-color": value("--graph-line"), "target-arrow-color": value("--graph-line"), "target-arrow-shape": "triangle",
-        "curve-style": "bezier", width: "mapData(evidence, 1, 10, 1.5, 6)",
+        "curve-style": "bezier", width: `mapData(evidence, 1, 10, ${1.5 * px}, ${6 * px})`,
       },
     },
-    { selector: "node:selected", style: { "border-width": 4, "border-color": value("--graph-chosen") } },
+    { selector: "node:selected", style: { "border-width": 4 * px, "border-color": value("--graph-chosen") } },
     { selector: ".apart", style: { display: "none" } },
   ];
 }
@@ -103,7 +104,8 @@ function arrange(anew) {
   const seen = cy.elements().not(".apart");
   seen.layout({
     name: "cose", animate: false, randomize: anew, fit: true, padding: 36,
-    nodeRepulsion: () => 12000, idealEdgeLength: () => 110, nodeDimensionsIncludeLabels: true,
+    boundingBox: { x1: 0, y1: 0, w: cy.width(), h: cy.height() }, nodeRepulsion: () => 20000, idealEdgeLength: () => 60,
+    componentSpacing: 40, gravity: 2, numIter: 1500,
   }).run();
   if (cy.zoom() > 1.4) {
     cy.zoom(1.4);
@@ -267,7 +269,16 @@ new ResizeObserver(() => {
   fit();
 }).observe(canvas);
 
-const sheet = () => cy.style(painted());
+let isDue = false;
+function sheet() {
+  if (isDue) return;
+  isDue = true;
+  requestAnimationFrame(() => {
+    isDue = false;
+    cy.style(painted());
+  });
+}
+cy.on("zoom", sheet);
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", sheet);
 sheet();
 const wanted = new URLSearchParams(location.search);
