@@ -115,6 +115,7 @@ def note_page(
         marked=marked(note.text, *place),
         summary_jobs=_jobs(note, Kind.SUMMARY),
         tag_jobs=_jobs(note, Kind.TAGS),
+        vector_jobs=_jobs(note, Kind.VECTORS),
         accepted=[t for t in note.tags if t.state is TagState.ACCEPTED],
         suggested=[t for t in note.tags if t.state is TagState.SUGGESTED],
         made=made,
