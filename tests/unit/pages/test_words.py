@@ -47,7 +47,9 @@ def test_every_cause_has_words(code: ErrorType) -> None:
     assert reason(str(code)) != str(code).replace("_", " ")
 
 
-@pytest.mark.parametrize(("value", "expected"), [(None, "?"), (0.104, "0.10\N{NO-BREAK SPACE}s"), (12.34, "12.3\N{NO-BREAK SPACE}s")])
+@pytest.mark.parametrize(
+    ("value", "expected"), [(None, "?"), (0.104, "0.10\N{NO-BREAK SPACE}s"), (12.34, "12.3\N{NO-BREAK SPACE}s")]
+)
 def test_seconds(value: float | None, expected: str) -> None:
     assert seconds(value) == expected
 
