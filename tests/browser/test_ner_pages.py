@@ -1,4 +1,4 @@
-"""NER's pages in a real browser: marked texts, documents, entities, merges; by keyboard, at phone width, with hostile names."""
+"""NER's pages in a real browser: texts, documents, entities, merges; by keyboard, on a phone, with hostile names."""
 
 from __future__ import annotations
 
@@ -56,7 +56,8 @@ def read(page: Page, ner: Served, text: str, names: dict[str, str], facts: list[
 
 def test_a_text_is_read_by_keyboard_alone(page: Page, ner: Served) -> None:
     """From the first field to the document, with what is kept apart told on the way."""
-    ner.llm.answers = [answer(found({**NAMES, "Gandalf": "person"}, [*FACTS, ("Ivo left.", "Quill", "met", "Ivo Brandt")]))]
+    made_up = ("Ivo left.", "Quill", "met", "Ivo Brandt")
+    ner.llm.answers = [answer(found({**NAMES, "Gandalf": "person"}, [*FACTS, made_up]))]
     page.goto(f"{ner.url}/ui/")
     fine(page, "ner-text")
     page.keyboard.press("Tab")
