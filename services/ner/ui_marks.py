@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import itertools
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from services.ner.grounding import Mention
 from services.ner.shape import EntityType
 
 HUES = 8
-_USUAL = {str(kind): hue for hue, kind in enumerate(EntityType)}
+_USUAL = tuple(str(kind) for kind in EntityType)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,7 +28,7 @@ class Piece:
 def hue(kind: str) -> int:
     """Which of the sheet's colours a type has. The usual five keep theirs; others share what is left by their name."""
     if kind in _USUAL:
-        return _USUAL[kind]
+        return _USUAL.index(kind)
     return len(_USUAL) + zlib.crc32(kind.encode()) % (HUES - len(_USUAL))
 
 

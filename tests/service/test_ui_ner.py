@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 
@@ -37,7 +38,7 @@ async def sent(ner: Desk, path: str, status: int = 200, **fields: str) -> str:
     return str(reply.text)
 
 
-async def seen(ner: Desk, path: str, status: int = 200, **params: str | int) -> str:
+async def seen(ner: Desk, path: str, status: int = 200, **params: Any) -> str:
     reply = await ner.http.get(f"/ui{path}", params=params or None)
     assert (reply.status_code, reply.headers["Content-Type"]) == (status, "text/html; charset=utf-8"), reply.text
     return str(reply.text)
