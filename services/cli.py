@@ -77,6 +77,7 @@ VERBS: Mapping[str, Callable[[commands.Call], commands.Result]] = {
 LACKS: Mapping[str, Callable[[argparse.Namespace], str | None]] = {
     "gate": cli_calibrate.missing,
     "bench": cli_bench.missing,
+    "eval": cli_eval.missing,
     "report": cli_live.missing,
     "keys": cli_keys.missing,
 }
@@ -147,7 +148,7 @@ def _evidence(verb: Verb) -> None:
     _own_recipe(gate)
     cli_calibrate.options(gate)
     gate.add_argument("--from", dest="raw", metavar="RAW", help="judge a raw file again instead of measuring")
-    cli_eval.options(verb("eval", "how well RAG finds, or a day's work of all three services on both engines"))
+    cli_eval.options(verb("eval", "how well RAG finds, how well NER reads, or a day's work of all three services"))
     cli_bench.options(verb("bench", "throughput and waiting time by users, both engines", service="any"))
     cli_live.options(verb("report", "write the report of one service again, or with --live all boards", service="any"))
 

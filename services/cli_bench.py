@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from services import cli_bench_agree, cli_bench_search, cli_memory, cli_sweep
+from services import cli_bench_agree, cli_bench_ingest, cli_bench_search, cli_memory, cli_sweep
 from services.cli_commands import Call, Result
 
 
@@ -14,10 +14,13 @@ def options(verb: argparse.ArgumentParser) -> None:
     cli_memory.options(verb)
     cli_bench_agree.options(verb)
     cli_bench_search.options(verb)
+    cli_bench_ingest.options(verb)
 
 
 def missing(arguments: argparse.Namespace) -> str | None:
     """What the arguments lack, for a usage error."""
+    if arguments.ingest:
+        return cli_bench_ingest.missing(arguments)
     if arguments.search:
         return cli_bench_search.missing(arguments)
     if arguments.service is None:
@@ -27,12 +30,14 @@ def missing(arguments: argparse.Namespace) -> str | None:
     if arguments.agree:
         return cli_bench_agree.missing(arguments)
     if bool(arguments.sweep) == bool(arguments.raw):
-        return "bench needs --sweep, --memory, --agree, --search, or --from RAW"
+        return "bench needs --sweep, --memory, --agree, --search, --ingest, or --from RAW"
     return cli_sweep.missing(arguments)
 
 
 def bench(call: Call) -> Result:
     """The measurement that was asked for."""
+    if call.arguments.ingest:
+        return cli_bench_ingest.ingest(call)
     if call.arguments.search:
         return cli_bench_search.search(call)
     if call.arguments.memory:

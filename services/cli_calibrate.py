@@ -43,8 +43,8 @@ def options(verb: argparse.ArgumentParser) -> None:
 
 def missing(arguments: argparse.Namespace) -> str | None:
     """What the arguments of `gate` lack, for a usage error."""
-    if not arguments.calibrate and arguments.service is None:
-        return "gate needs a SERVICE (only `gate --calibrate` does without)"
+    if not (arguments.calibrate or arguments.raw) and arguments.service is None:
+        return "gate needs a SERVICE (only `gate --calibrate` and `gate --from RAW` do without)"
     if not arguments.calibrate and arguments.seeds is not None:
         return "--seeds goes with --calibrate; the seed of a measured run is --seed"
     return "--seeds must be at least 1" if arguments.seeds is not None and arguments.seeds < 1 else None

@@ -108,10 +108,10 @@ def gate(call: Call) -> Result:
     return _judged(measured(call, call.arguments.service))
 
 
-def _judged_again(raw: Path, service: str) -> Verdict:
-    """The verdict of a raw file, which must be of the service that was asked about. Raises `GateError`."""
+def _judged_again(raw: Path, service: str | None) -> Verdict:
+    """The verdict of a raw file, of the service that was asked about if one was. Raises `GateError`."""
     verdict = measure.judge_file(raw)
-    if verdict.service != service:
+    if service is not None and verdict.service != service:
         raise GateError(
             f"{raw} was measured on {verdict.service}, not on {service}; run `cutover gate {verdict.service} --from "
             f"{raw}`, or name a raw file of {service}"

@@ -1,11 +1,11 @@
-"""`cutover eval rag`: how well it finds the passages that answer, on documentation of Debian and its own questions."""
+"""`cutover eval`: its subjects, and of them `rag`: how well it finds what answers, on documentation of Debian."""
 
 from __future__ import annotations
 
 import argparse
 import asyncio
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -13,7 +13,7 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
-from services import cli_eval_day
+from services import cli_eval_day, cli_eval_names
 from services.cli_commands import Call, Result
 from services.embedding import EmbedProvider
 from services.evaluation.app import Outcome, evaluate, measured
@@ -31,14 +31,25 @@ STEP = "eval rag"
 def options(verb: argparse.ArgumentParser) -> None:
     """The options of `cutover eval`."""
     verb.add_argument(
-        "subject", choices=("rag", "services"), help="rag: how well it finds; services: a day's work on both engines"
+        "subject",
+        choices=SUBJECTS,
+        help="rag: how well it finds; ner: names and relations by spaCy and both engines; services: a day's work",
     )
     cli_eval_day.options(verb)
 
 
+def missing(arguments: argparse.Namespace) -> str | None:
+    """What the arguments contradict, for a usage error: an option that this evaluation does not know."""
+    subject = arguments.subject
+    said = [f"--{name}" for name in cli_eval_day.OPTIONS if getattr(arguments, name) is not None]
+    if subject == "services" or not said:
+        return None
+    return f"{' and '.join(said)}: only `eval services` counts by it; leave it out of `eval {subject}`"
+
+
 def evaluation(call: Call) -> Result:
     """What the command line names. Exit 1 where a target is missed, or something failed."""
-    return cli_eval_day.evaluation(call) if call.arguments.subject == "services" else _retrieval(call)
+    return SUBJECTS[call.arguments.subject](call)
 
 
 def _retrieval(call: Call) -> Result:
@@ -107,3 +118,10 @@ def _said(found: Outcome) -> list[Text]:
         f"best cosine tells answerable from not in {study.answerable:.0%} of pairs; space {found.space}",
     ]
     return [*map(Text, lines), *(Text(miss, style="red") for miss in study.misses)]
+
+
+SUBJECTS: Mapping[str, Callable[[Call], Result]] = {
+    "rag": _retrieval,
+    "ner": cli_eval_names.evaluation,
+    "services": cli_eval_day.evaluation,
+}

@@ -38,11 +38,16 @@ _ELSEWHERE_OF = ("{}_STORE_URL", "{}_STORE_URL_FILE", "CUTOVER_{}_URL")
 """Settings that name the team's own rows, states, keys and services."""
 
 
+DEFAULTS = {"questions": 50, "notes": 100, "paragraphs": 60}
+OPTIONS = (*DEFAULTS, "pages")
+"""What only `services` takes. None where it was not said, so that another evaluation can refuse it."""
+
+
 def options(verb: argparse.ArgumentParser) -> None:
     """How much of each kind; for `services` alone."""
-    verb.add_argument("--questions", type=positive, default=50, help="questions to RAG (services; default 50)")
-    verb.add_argument("--notes", type=positive, default=100, help="notes to summarise (services; default 100)")
-    verb.add_argument("--paragraphs", type=positive, default=60, help="paragraphs for NER (services; default 60)")
+    verb.add_argument("--questions", type=positive, help="questions to RAG (services; default 50)")
+    verb.add_argument("--notes", type=positive, help="notes to summarise (services; default 100)")
+    verb.add_argument("--paragraphs", type=positive, help="paragraphs for NER (services; default 60)")
     verb.add_argument("--pages", type=positive, help="only so many pages for RAG (services; default all)")
 
 
@@ -54,15 +59,9 @@ def evaluation(call: Call) -> Result:
         every = list(pages(call.settings.engines_dir / "corpus"))
     except CorpusError as exc:
         raise StackError(str(exc)) from exc
-    asked = call.arguments
-    work = Work(
-        pages=every[: asked.pages],
-        passages=docs.passages,
-        asked=questions(docs.passages),
-        questions=asked.questions,
-        notes=asked.notes,
-        paragraphs=asked.paragraphs,
-    )
+    counts = {name: getattr(call.arguments, name) or default for name, default in DEFAULTS.items()}
+    asked = questions(docs.passages)
+    work = Work(pages=every[: call.arguments.pages], passages=docs.passages, asked=asked, **counts)
     with _services(call) as own:
         try:
             found = asyncio.run(_day(own, work, lambda told: call.display.note(STEP, told)))

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from services import after_save, api_keys, embedding, store_urls, uploads
+from services import after_save, api_keys, embedding, may_record, name_candidates, store_urls, uploads
 from services.addresses import base, is_open
 from services.secret_files import secret
 from services.telemetry import Telemetry, parse
@@ -16,8 +16,6 @@ from services.variables import Variable as Variable
 
 SERVICES = ("rag", "notes", "ner")
 """The services that Cutover moves, in the order of their ports. `SettingsError` names them for an unknown one."""
-
-_RECORD = ("", "asked", "never")
 
 
 class Pin(enum.StrEnum):
@@ -109,6 +107,7 @@ class Settings:
     telemetry: Telemetry
     embedding: embedding.Embedding
     after_save: tuple[str, ...]
+    name_candidates: str
     stores: store_urls.Stores
     uploads: uploads.Uploads
     monitor_port: int
@@ -160,11 +159,12 @@ class _Reader:
             models_file=self._folder("CUTOVER_MODELS", home / "models.toml"),
             limits=self._limits(),
             last_resorts=self._last_resorts(),
-            may_record={s: self._may_record(s) for s in SERVICES},
+            may_record=may_record.parse(self._values, SERVICES, self.problems),
             admin_token=self._secret("ADMIN_TOKEN"),
             api_keys=api_keys.parse(self._values, self._folder("CUTOVER_STATE_DIR", home / "state"), self.problems),
             telemetry=parse(self._values, self.problems),
             embedding=embedding.parse(self._values, self.problems),
+            name_candidates=name_candidates.parse(self._values, self.problems),
             after_save=after_save.parse(self._values, self.problems),
             stores=store_urls.parse(self._values, home, SERVICES, self.problems),
             uploads=uploads.parse(self._values, self.problems),
@@ -263,12 +263,6 @@ class _Reader:
         if problem not in self.problems:
             self.problems.append(problem)
         return ()
-
-    def _may_record(self, service: str) -> bool:
-        said = {name: self._values[name] for name in ("RECORD", f"{service.upper()}_RECORD")}
-        wrong = [f"{name}={text!r} is neither asked nor never" for name, text in said.items() if text not in _RECORD]
-        self.problems += [problem for problem in wrong if problem not in self.problems]
-        return "never" not in said.values()
 
     def _count(self, name: str) -> int:
         text = self._values[name]

@@ -118,6 +118,12 @@ VARIABLES: tuple[Variable, ...] = (
         default="",
         meaning="what Notes makes of a note after its save: summary, tags, or both; a save never waits (docs/NOTES.md)",
     ),
+    Variable(
+        name="NER_CANDIDATES",
+        default="",
+        meaning="spacy: an extraction also lists names that spaCy saw and the model did not, as candidates only; needs "
+        "requirements/spacy.txt (docs/NER.md)",
+    ),
     Variable(name="LLM_DEADLINE_S", default="120", meaning="seconds a request may take, all attempts together"),
     Variable(name="LLM_CONNECT_S", default="1", meaning="seconds to connect to an engine"),
     Variable(name="LLM_FIRST_TOKEN_S", default="45", meaning="seconds an attempt may take to its first content token"),

@@ -27,7 +27,9 @@ COMPOSE: tuple[Variable, ...] = (
     ),
     Variable(name="BASE_IMAGE", default="python:3.13.7-slim-trixie", meaning="compose: what that image is built on"),
     Variable(
-        name="EXTRAS", default="", meaning="compose: further locks of requirements/ in that image: anthropic, otel"
+        name="EXTRAS",
+        default="",
+        meaning="compose: further locks of requirements/ in that image: anthropic, otel, spacy",
     ),
     Variable(
         name="VLLM_DEVICE",

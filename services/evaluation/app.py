@@ -1,10 +1,12 @@
-"""Runs the study: fetches the documents, embeds them through the services' own client, searches, computes."""
+"""Runs the studies through the services' own client: of search, with documents that it fetches, and of NER's names."""
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import logging
 import tempfile
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,7 +15,7 @@ from typing import Any
 from prometheus_client import CollectorRegistry
 
 from services.embedding import Embedding
-from services.evaluation import passages
+from services.evaluation import names, passages
 from services.evaluation.debian import Corpus, corpus
 from services.evaluation.questions import questions
 from services.evaluation.retrieval import Lists, Study, study
@@ -21,8 +23,11 @@ from services.llm.build import client_for
 from services.llm.client import LLMClient
 from services.llm.registry import model
 from services.llm.spaces import EmbeddingSpace, EmbedRequest
+from services.migration.workload import Workload
+from services.rag.ingest import AT_ONCE as AT_ONCE_IN_RAG
 from services.settings import Settings
 from services.store.vectors import Space
+from services.web.meaning import meaning_for
 
 SERVICE = "rag"
 DEFAULT = "minilm"
@@ -89,6 +94,35 @@ async def embedded(settings: Settings, on_progress: Progress) -> Embedded:
         wanted = await cache.vectors([question.text for question in asked])
     pairs = [(question.text, tuple(row.tolist())) for question, row in zip(asked, wanted, strict=True)]
     return Embedded(alias=here.embedding.alias, texts=texts, vectors=vectors, asked=pairs)
+
+
+async def names_by_engines(settings: Settings, gold: Workload, progress: Callable[[str], None]) -> list[names.Line]:
+    """What each engine finds in NER's gold set. Raises `RegistryError`."""
+    logging.getLogger("cutover.llm").setLevel(logging.CRITICAL)  # a line for each request; failures are counted
+    alias = model(settings.aliases[names.SERVICE], settings.models_file).alias
+    async with client_for(settings, names.SERVICE, CollectorRegistry()) as client:
+        return await names.of_engines(names.Asker(client=client, alias=alias), gold, progress)
+
+
+async def embedding_alone(settings: Settings, documents: Sequence[Sequence[str]]) -> tuple[float, float]:
+    """Seconds, and seconds of CPU, to embed the passages of `documents`, as many at a time as RAG's worker reads.
+
+    The first one is embedded once before, so that no model is loaded in the time. Raises as `evaluate` does.
+    """
+    logging.getLogger("cutover.llm").setLevel(logging.WARNING)
+    here, turns = measured(settings), asyncio.Semaphore(AT_ONCE_IN_RAG)
+    async with client_for(here, SERVICE, CollectorRegistry()) as client:
+        meaning = meaning_for(here, SERVICE, client)
+        assert meaning is not None  # `measured` has set one
+
+        async def one(texts: Sequence[str]) -> None:
+            async with turns:
+                await meaning.of_texts(texts)
+
+        await one(documents[0][:1] if documents else ["warm"])
+        began, before = time.perf_counter(), time.process_time()
+        await asyncio.gather(*(one(texts) for texts in documents))
+        return time.perf_counter() - began, time.process_time() - before
 
 
 async def _lists(docs: Corpus, held: Any, asked: Sequence[tuple[Any, Any]], space: EmbeddingSpace) -> list[Lists]:

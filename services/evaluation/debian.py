@@ -48,12 +48,18 @@ class Corpus:
 
 def corpus(folder: Path) -> Corpus:
     """The passages of the packages unpacked in `folder`, which apt fills if it is empty. Raises `CorpusError`."""
-    unpacked = folder / "debian-docs"
-    if not unpacked.is_dir():
-        _fetch(unpacked)
+    unpacked = packages(folder)
     passages = [passage for part in PARTS for passage in _passages(unpacked / "files", part)]
     versions = dict(line.split(" ", 1) for line in (unpacked / "versions").read_text().splitlines())
     return Corpus(passages=tuple(passages), versions=versions)
+
+
+def packages(folder: Path) -> Path:
+    """Where the packages are in `folder`: their `files` and their `versions`. Raises `CorpusError`."""
+    unpacked = folder / "debian-docs"
+    if not unpacked.is_dir():
+        _fetch(unpacked)
+    return unpacked
 
 
 def pages(folder: Path) -> Iterator[tuple[str, bytes]]:

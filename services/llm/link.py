@@ -12,6 +12,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from services.llm.breaker import Breaker, State
 from services.llm.errors import BusyError, DeadError, ErrorType, LLMError
+from services.llm.identity import identity_of
 from services.llm.limits import AimdLimit
 from services.llm.patience import Patience, Size
 from services.llm.spaces import EmbedRequest, Vectors
@@ -83,6 +84,7 @@ class Link:
         self.limit = limit
         self.patience = Patience(first_token_s)
         self.breaker = Breaker(on_change=self._changed)
+        self.identity = identity_of(provider, alias, clock=clock)
         self.generated_at = float("-inf")
         self.alias = alias
         self._on_state = on_state
@@ -100,6 +102,7 @@ class Link:
         """It generated."""
         self.generated_at = self._clock()
         self.breaker.answered()
+        self.identity.look()
 
     def has_generated_lately(self) -> bool:
         """Whether no probe is needed: it answered just now, or works on attempts and answered not long ago."""
@@ -179,6 +182,7 @@ class Link:
         if self._probing:
             self._probing.cancel()
             await asyncio.wait([self._probing])
+        await self.identity.aclose()
         await self.provider.aclose()
 
     def _ill(self, error: DeadError) -> str:
@@ -187,6 +191,8 @@ class Link:
 
     def _changed(self, state: State) -> None:
         self._on_state(self.name, state)
+        if state is State.OPEN:
+            self.identity.forget()
         if state is State.OPEN and not self._closed and (self._probing is None or self._probing.done()):
             self._probing = asyncio.get_running_loop().create_task(self._until_it_generates())
 

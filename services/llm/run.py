@@ -122,7 +122,6 @@ class Run:
         clock: Callable[[], float],
     ) -> Run:
         operation = Operation.CHAT if isinstance(request, ChatRequest) else Operation.EMBEDDINGS
-        request_id = request.request_id or uuid.uuid4().hex
         return cls(
             service=service,
             alias=request.alias,
@@ -133,7 +132,7 @@ class Run:
             stream=stream,
             clock=clock,
             started=clock(),
-            request_id=request_id,
+            request_id=request.request_id or uuid.uuid4().hex,
         )
 
     def remaining(self) -> float:
@@ -158,6 +157,7 @@ class Run:
     ) -> AsyncIterator[Try]:
         """Record how one attempt ended. An error after which the next provider may try is kept, others pass."""
         current = Try(link, self.clock(), repair, dropped, trace=self.trace.child() if self.trace else None)
+        link.identity.look()
         try:
             yield current
         except LLMError as exc:
@@ -212,6 +212,7 @@ class Run:
             provider=link.name,
             engine=link.provider.engine,
             model=link.provider.model(self.alias),
+            digest=link.identity.told,
             attempts=tuple(self.attempts),
             skipped=tuple(self.skipped),
             fallback_reason=None if link.name == self.route.chain[0] else self._why_not_the_first(),

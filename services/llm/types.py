@@ -198,7 +198,10 @@ class Skip:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Provenance:
-    """Who answered, after which attempts. `fallback_reason` is None when the first provider of the chain answered."""
+    """Who answered, after which attempts. `fallback_reason` is None when the first provider of the chain answered.
+
+    `digest` is what the provider told of its weights (`identity`), empty where it told nothing yet.
+    """
 
     request_id: str
     provider: str
@@ -207,6 +210,7 @@ class Provenance:
     attempts: tuple[Attempt, ...]
     skipped: tuple[Skip, ...] = ()
     fallback_reason: str | None = None
+    digest: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

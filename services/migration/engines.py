@@ -12,6 +12,7 @@ from typing import Any
 
 import httpx2
 
+from services.llm.identity import folder_digest
 from services.llm.registry import Model, RegistryError, chat_model
 from services.migration import cache_config, pages
 from services.migration.errors import EngineUnreachable
@@ -148,7 +149,7 @@ async def _vllm(found: Engines, baseline: Engine, shown: Mapping[str, Any], whol
     flags = {key: served.get(key) for key in ("root", "max_model_len", "parent")}
     flags |= cache_config.told(await found.vllm_metrics())
     return Engine(
-        engine="vllm", version=pages.text(version.body, "version"), model=name, model_digest=_weights(root),
+        engine="vllm", version=pages.text(version.body, "version"), model=name, model_digest=folder_digest(root),
         quantization=_vllm_quantization(root, baseline, shown), context=window if type(window) is int else None,
         flags_sha256=_hash(flags),
     )  # fmt: skip
@@ -176,15 +177,6 @@ def _no_engine(name: str, url: str, said: Reached, lacks: str) -> NotAnEngine:
 
 def _hash(value: object) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()
-
-
-def _weights(root: str) -> str:
-    """What tells one local model folder from another without reading gigabytes: its files' names, sizes and times."""
-    folder = Path(root)
-    if not root.startswith("/") or not folder.is_dir():
-        return ""
-    files = [(f.name, f.stat().st_size, f.stat().st_mtime_ns) for f in sorted(folder.iterdir()) if f.is_file()]
-    return _hash(files)
 
 
 def _vllm_quantization(root: str, baseline: Engine, shown: Mapping[str, Any]) -> str:

@@ -46,12 +46,16 @@ def score(metric: QualityMetric, answer: Mapping[str, Any], gold: Mapping[str, A
             return max(answer_f1(_text(answer), one) for one in wanted)
         case QualityMetric.RETRIEVAL_NDCG | QualityMetric.RETRIEVAL_RECALL:
             return retrieval(metric, _rows(answer.get("retrieved")), wanted)
+        case QualityMetric.ANSWERABILITY:
+            return float(answer.get("answerable") is wanted)
         case QualityMetric.SUMMARY_CHRF:
             return chrf(_text(answer), wanted)
         case QualityMetric.TAG_F1:
             return f1(_tags(_rows(answer.get("tags"))), Counter({_words(t) for t in wanted}))
         case QualityMetric.ENTITY_F1:
             return f1(_entities(_rows(answer.get("entities"))), _entities(wanted))
+        case QualityMetric.RELATION_F1:
+            return f1(_relations(_rows(answer.get("relations"))), _relations(wanted))
         case QualityMetric.SPAN_F1:
             return span_f1(_rows(answer.get("entities")), wanted, shift=shift)
 
@@ -143,6 +147,18 @@ def f1(have: Counter[Any], want: Counter[Any]) -> float:
 def _entities(entities: Iterable[Mapping[str, Any]]) -> Counter[tuple[str, str]]:
     """(surface, type) as a set, letter case aside: naming an entity twice is neither better nor worse."""
     return Counter({(_words(str(e.get("text", ""))), str(e.get("type", "")).lower()) for e in entities})
+
+
+def _relations(relations: Iterable[Mapping[str, Any]]) -> Counter[tuple[str, str, str]]:
+    """(subject, predicate, object) as a set, without places: quotes differ where both are right."""
+    return Counter(
+        {(_end(r.get("subject")), str(r.get("predicate", "")).lower(), _end(r.get("object"))) for r in relations}
+    )
+
+
+def _end(end: object) -> str:
+    """The name at one end: the service gives it with its type, gold without."""
+    return _words(str(end.get("text", "") if isinstance(end, Mapping) else end))
 
 
 def _tags(tags: Iterable[Mapping[str, Any]]) -> Counter[str]:

@@ -13,11 +13,13 @@ class QualityMetric(enum.StrEnum):
     ANSWER_F1 = "answer_f1"
     RETRIEVAL_NDCG = "retrieval_ndcg"
     RETRIEVAL_RECALL = "retrieval_recall"
+    ANSWERABILITY = "answerability"
     KEYWORD_RECALL = "keyword_recall"
     SUMMARY_CHRF = "summary_chrf"
     TAG_F1 = "tag_f1"
     SPAN_F1 = "span_f1"
     ENTITY_F1 = "entity_f1"
+    RELATION_F1 = "relation_f1"
 
 
 GOLD = {
@@ -25,11 +27,13 @@ GOLD = {
     QualityMetric.ANSWER_F1: "answers",
     QualityMetric.RETRIEVAL_NDCG: "passages",
     QualityMetric.RETRIEVAL_RECALL: "passages",
+    QualityMetric.ANSWERABILITY: "answerable",
     QualityMetric.KEYWORD_RECALL: "keywords",
     QualityMetric.SUMMARY_CHRF: "summary",
     QualityMetric.TAG_F1: "tags",
     QualityMetric.SPAN_F1: "entities",
     QualityMetric.ENTITY_F1: "entities",
+    QualityMetric.RELATION_F1: "relations",
 }
 """The gold field that each metric needs."""
 
@@ -48,6 +52,7 @@ OF_FORM = {
     QualityMetric.TAG_F1: Form.TAGS,
     QualityMetric.SPAN_F1: Form.ENTITIES,
     QualityMetric.ENTITY_F1: Form.ENTITIES,
+    QualityMetric.RELATION_F1: Form.ENTITIES,
 }
 """All others read text, or what was found for it."""
 

@@ -14,7 +14,7 @@ from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
 from services.migration import seals
 from services.migration.errors import GateError
-from services.migration.gates import METRICS, Method, Override
+from services.migration.gates import OF_LOAD, Method, Override
 
 SCHEMA_VERSION = 3
 """3: a score by each of several quality metrics, a recipe's own margins, arrivals and SLOs; 2: looks and attempts."""
@@ -264,7 +264,7 @@ def _why(exc: Exception) -> str:
 
 def _consistent(plan: Plan, records: tuple[Record, ...], name: str) -> None:
     """Refuse records that the plan did not foresee, which only an edited file holds, and a plan without its rules."""
-    absent = [m for m in (*METRICS, *(f"quality_{q}" for q in (*plan.quality, *plan.shown))) if m not in plan.margins]
+    absent = [m for m in (*OF_LOAD, *(f"quality_{q}" for q in (*plan.quality, *plan.shown))) if m not in plan.margins]
     if absent:
         raise GateError(f"{name} line 1: margins: no {absent[0]}, which its records are judged by")
     unknown = plan.overrides.keys() - plan.margins.keys()

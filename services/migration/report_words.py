@@ -22,11 +22,13 @@ SCORES = {  # short enough to stand beside their interval on a phone
     "answer_f1": "words of answers (F1)",
     "retrieval_ndcg": "passages (nDCG@10)",
     "retrieval_recall": "passages (recall@10)",
+    "answerability": "knows if it is told",
     "keyword_recall": "facts kept",
     "summary_chrf": "likeness (chrF++)",
     "tag_f1": "tags (F1)",
     "span_f1": "exact names (F1)",
     "entity_f1": "typed names (F1)",
+    "relation_f1": "relations (F1)",
 }
 STATS = {"q50": "median", "q95": "slowest 5 %", "mean": "mean", "spread": "scatter", "paired": "pair by pair", **SCORES}
 QUANTITIES = {"ttft": "time to the first word", "e2e": "time of a whole answer"}

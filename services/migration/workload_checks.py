@@ -15,6 +15,8 @@ from services.migration.quality_names import GOLD, OF_RETRIEVAL, QualityMetric, 
 MOST_TOKENS, MOST_CHARS = 8192, 200_000
 TEXTS = ("phrases", "answers", "passages", "keywords", "tags")
 """Gold that is a list of texts."""
+RELATIONS = GOLD[QualityMetric.RELATION_F1]
+ANSWERABLE = GOLD[QualityMetric.ANSWERABILITY]
 RATIO, RATE, SHARE = (1.0, 3.0), (0.3, 1.0), (0.0, 0.5)
 """The margins that can mean something: of a time, of a rate, of a share. Beyond them a margin asks for nothing."""
 
@@ -72,6 +74,9 @@ def of_items(items: Sequence[Asked], names: Sequence[QualityMetric], *, nonce_fi
         scored = sum(GOLD[name] in item.gold for item in items)
         if scored < least:
             return f"items: {scored} of {len(items)} have gold.{GOLD[name]}; a verdict on {name} needs {least}"
+    told = {item.gold[ANSWERABLE] for item in items if ANSWERABLE in item.gold}
+    if QualityMetric.ANSWERABILITY in names and len(told) == 1:
+        return f"items: all have the same gold.{ANSWERABLE}, so an engine that never looks is always right; add others"
     return next((problem for path, own in asked.items() if (problem := _path(path, own))), "")
 
 
@@ -110,13 +115,21 @@ def _body(item: Asked, nonce_field: str) -> str:
 
 
 def _gold(item: Asked, names: Sequence[QualityMetric], nonce_field: str) -> str:
-    """All the gold that the metrics of its path need, or none at all: a recorded request counts for time only."""
+    """All the gold that the metrics of its path need, or none at all: a recorded request counts for time only.
+
+    What nothing answers has but one kind, which says so.
+    """
     if not item.gold:
         return ""
+    if QualityMetric.ANSWERABILITY in names and item.gold.get(ANSWERABLE) is False:
+        more = sorted(item.gold.keys() - {ANSWERABLE})
+        return f"gold.{more[0]}: what nothing answers has no other gold than answerable = false" if more else ""
     for name in names:
         key = GOLD[name]
         if key not in item.gold:
             return f"gold.{key}: {name} needs it"
+        if key == RELATIONS and not (item.body.get("relations") or item.body.get("schema")):
+            return "body.relations: must be true (or name a schema), else no answer holds the relations of its gold"
         problem = _shape(key, item.gold[key], str(item.body[nonce_field]))
         if problem:
             return f"gold.{key}{problem}"
@@ -126,6 +139,10 @@ def _gold(item: Asked, names: Sequence[QualityMetric], nonce_field: str) -> str:
 def _shape(key: str, value: object, text: str) -> str:
     if key == "entities":
         return _entities(value, text)
+    if key == RELATIONS:
+        return _relations(value, text)
+    if key == ANSWERABLE:
+        return "" if isinstance(value, bool) else ": must be true or false"
     if key in TEXTS:
         good = isinstance(value, list) and value and all(isinstance(v, str) and v.strip() for v in value)
         return "" if good else ": must be a list of texts with at least one in it"
@@ -144,4 +161,17 @@ def _entities(value: object, text: str) -> str:
             return f".{number}: {start!r} to {end!r} is no place in a text"
         if text[start:end] != entity["text"]:
             return f".{number}: {start} to {end} of the text is {text[start:end]!r}, not {entity['text']!r}"
+    return ""
+
+
+def _relations(value: object, text: str) -> str:
+    """An empty list is gold too: the text then states nothing of its names."""
+    if not isinstance(value, list):
+        return ": must be a list, empty where the text states none"
+    for number, relation in enumerate(value):
+        if not isinstance(relation, Mapping) or set(relation) != {"subject", "predicate", "object"}:
+            return f".{number}: must have subject, predicate and object, and nothing else"
+        for end in ("subject", "object"):
+            if not str(relation[end]).strip() or str(relation[end]) not in text:
+                return f".{number}.{end}: {relation[end]!r} does not stand in the text"
     return ""

@@ -177,5 +177,6 @@ def _extracted(extraction: Extraction, response: Response) -> ExtractAnswer:
         rejected=list(extraction.grounded.rejected),
         relations=[FactInfo.model_validate(f) for f in extraction.grounded.facts],
         rejected_relations=[RefusedInfo.model_validate(r) for r in extraction.grounded.refused],
+        candidates=[MentionInfo.model_validate(c) for c in extraction.candidates],
         llm=told(response, extraction.answer),
     )

@@ -158,6 +158,28 @@ class Merge:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """Mentions to split off: the one at `start` of a document, or all that it has of the name."""
+
+    document_id: str
+    start: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Split:
+    """That `made` is another thing than `source`, whose name and type it shares, at so many `places`.
+
+    `source` is None when no document names it any more.
+    """
+
+    id: int
+    source: End | None
+    made: End
+    places: int
+    at: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Candidate:
     """Two names that may be one, each with the entity that it belongs to now."""
 

@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, Select, and_, exists, func, insert, or_, select, update
 
 from services.ner.graph import Candidate, End, GraphError, Merge
-from services.ner.tables import CANDIDATE, ENTITY, MENTION, MERGE, REJECTION
+from services.ner.tables import CANDIDATE, ENTITY, MENTION, MERGE, REJECTION, SPLIT
 from services.ner.writing import drop_unnamed, pair_of
 
 
@@ -34,6 +34,7 @@ def merge(
         if types[loser] != types[winner] and not across_types:
             said = f"{loser} is a {types[loser]} and {winner} a {types[winner]}"
             raise GraphError("types-differ", f"entity {said}; to merge them all the same, say across_types")
+        _refuse_split(c, loser, winner)
         row = {"workspace": workspace, "loser": loser, "winner": winner, "at": at}
         key = c.execute(insert(MERGE).values(row)).inserted_primary_key
         assert key is not None
@@ -120,6 +121,20 @@ def _root(c: Connection, workspace: str, entity: int) -> int:
     if found is None:
         raise GraphError("not-found", f"no entity {entity}")
     return found
+
+
+def _refuse_split(c: Connection, one: int, other: int) -> None:
+    """Raises `GraphError` where a person split names of these two apart, and that stands."""
+    source, made = ENTITY.alias("source"), ENTITY.alias("made")
+    query = (
+        select(SPLIT.c.id)
+        .join(source, source.c.id == SPLIT.c.source)
+        .join(made, made.c.id == SPLIT.c.made)
+        .where(or_(_are(source, made, (one, other)), _are(made, source, (one, other))))
+    )
+    number = c.scalar(query.limit(1))
+    if number is not None:
+        raise GraphError("kept-apart", f"split {number} says that {one} and {other} are two; undo that split first")
 
 
 def _types(c: Connection, entities: Sequence[int]) -> Mapping[int, str]:

@@ -14,6 +14,15 @@ def key(name: str) -> str:
     return " ".join(unicodedata.normalize("NFKC", seen.casefold()).split())
 
 
+APART = "\x1f"
+"""Ends the key of a name where what follows tells things of one name apart; a key holds no such character itself."""
+
+
+def shared(key: str) -> str:
+    """The key that all things of one name and type share, as texts spell it."""
+    return key.partition(APART)[0]
+
+
 def skeleton(name: str) -> str:
     """Equal for names that look alike, as a Cyrillic `Теssеl` and a Latin one do (UTS 39, confusables).
 

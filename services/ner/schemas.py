@@ -13,6 +13,11 @@ PLAIN_TOKENS, RELATION_TOKENS = 128, 512
 EXAMPLE = "Mara Quill moved gpu-2 from Tessel to the lab in Brenn."
 
 
+def tokens(relations: bool) -> int:
+    """How many an answer may have where nobody says."""
+    return RELATION_TOKENS if relations else PLAIN_TOKENS
+
+
 class Looked(Body):
     """What to look for in a text."""
 
@@ -28,7 +33,7 @@ class Looked(Body):
     )
 
     def tokens(self, relations: bool) -> int:
-        return self.max_tokens or (RELATION_TOKENS if relations else PLAIN_TOKENS)
+        return self.max_tokens or tokens(relations)
 
 
 class Read(Looked):
@@ -100,12 +105,16 @@ class RefusedInfo(BaseModel):
 
 
 class ExtractAnswer(BaseModel):
-    """The names in the order of the text, and the facts; `rejected` are names that a model made up."""
+    """The names in the order of the text, and the facts; `rejected` are names that a model made up.
+
+    `candidates` are names that spaCy saw where the model found none, if that is turned on: not stored, maybe wrong.
+    """
 
     entities: list[MentionInfo]
     rejected: list[str]
     relations: list[FactInfo]
     rejected_relations: list[RefusedInfo]
+    candidates: list[MentionInfo]
     llm: LLMInfo
 
 

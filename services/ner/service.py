@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from prometheus_client import CollectorRegistry, Counter
 
 from services.llm.types import Answer, ChatRequest
 from services.ner import prompts
 from services.ner.graph import StoredDocument
-from services.ner.grounding import Grounded, ground
+from services.ner.grounding import Grounded, Mention, ground
 from services.ner.shape import Shape, answer_schema
+from services.ner.spacy_names import Names, unseen
 from services.ner.store import Graph, Graphs
 from services.store.clock import Clock, utc_now
+from services.store.jobs import Job
 from services.web.asking import Wishes
-from services.web.provenance import producer
+from services.web.provenance import Producer, producer
 from services.web.room import Client
 
 
@@ -31,12 +33,16 @@ class Ask:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Extraction:
-    """What a model found in a text, as far as the text bears it out."""
+    """What a model found in a text, as far as the text bears it out.
+
+    `candidates` are what somebody else saw where it found nothing: for people to look at, never stored.
+    """
 
     ask: Ask
     grounded: Grounded
     request: ChatRequest
     answer: Answer
+    candidates: tuple[Mention, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,8 +54,25 @@ class Read:
     extraction: Extraction
 
 
+async def extracted(client: Client, ask: Ask, wishes: Wishes, *, service: str, alias: str) -> Extraction:
+    """What the text bears out of the answer of model `alias`. Raises `LLMError`."""
+    request = wishes.chat(
+        service=service,
+        alias=alias,
+        messages=prompts.messages(ask.shape, ask.text, relations=ask.relations),
+        max_tokens=ask.max_tokens,
+        schema=answer_schema(ask.shape, relations=ask.relations),
+    )
+    answer = await client.chat(request)
+    grounded = await asyncio.to_thread(ground, ask.text, answer.text, ask.shape)
+    return Extraction(ask=ask, grounded=grounded, request=request, answer=answer)
+
+
 class Ner:
-    """The use cases. Looking at and deleting from the graph are the graph's own and ask no model."""
+    """The use cases. Looking at and deleting from the graph are the graph's own and ask no model.
+
+    `names` looks for names beside the model, where that is turned on.
+    """
 
     def __init__(
         self,
@@ -59,11 +82,13 @@ class Ner:
         graphs: Graphs,
         client: Client,
         registry: CollectorRegistry,
+        names: Names | None = None,
         now: Clock = utc_now,
     ) -> None:
         self._service = service
         self._alias = alias
         self._client = client
+        self._names = names
         self._now = now
         self._ungrounded = Counter(
             "ner_ungrounded_total",
@@ -74,23 +99,29 @@ class Ner:
 
     async def extract(self, ask: Ask, wishes: Wishes) -> Extraction:
         """What the text bears out of the answer; nothing is stored. Raises `LLMError`."""
-        request = wishes.chat(
-            service=self._service,
-            alias=self._alias,
-            messages=prompts.messages(ask.shape, ask.text, relations=ask.relations),
-            max_tokens=ask.max_tokens,
-            schema=answer_schema(ask.shape, relations=ask.relations),
-        )
-        answer = await self._client.chat(request)
-        grounded = await asyncio.to_thread(ground, ask.text, answer.text, ask.shape)
-        self._ungrounded.inc(grounded.ungrounded)
-        return Extraction(ask=ask, grounded=grounded, request=request, answer=answer)
+        extraction = await extracted(self._client, ask, wishes, service=self._service, alias=self._alias)
+        self._ungrounded.inc(extraction.grounded.ungrounded)
+        if self._names is None:
+            return extraction
+        seen = await asyncio.to_thread(self._names, ask.text)
+        return replace(extraction, candidates=unseen(seen, extraction.grounded.mentions, ask.shape))
 
     async def read(self, ask: Ask, graph: Graph, wishes: Wishes) -> Read:
         """The text stored with what was found; a known one is read anew, by whoever answers now. Raises `LLMError`."""
         extraction = await self.extract(ask, wishes)
-        found = extraction.grounded
-        version = prompts.version(ask.shape, relations=ask.relations)
-        made_by = producer(extraction.answer, extraction.request, prompt_version=version, at=self._now())
+        found, made_by = extraction.grounded, self._made_by(extraction)
         document, is_new = await graph.put(ask.text, found.mentions, found.facts, made_by)
         return Read(document=document, is_new=is_new, extraction=extraction)
+
+    async def read_again(self, ask: Ask, graph: Graph, wishes: Wishes, job: Job) -> None:
+        """As `read` of a document that is there; one that was deleted meanwhile stays deleted. Raises `LLMError`.
+
+        `job` is done with it.
+        """
+        extraction = await self.extract(ask, wishes)
+        found = extraction.grounded
+        await graph.put_again(ask.text, found.mentions, found.facts, self._made_by(extraction), job)
+
+    def _made_by(self, extraction: Extraction) -> Producer:
+        version = prompts.version(extraction.ask.shape, relations=extraction.ask.relations)
+        return producer(extraction.answer, extraction.request, prompt_version=version, at=self._now())

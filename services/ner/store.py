@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from typing import TypeVar
 
 from sqlalchemy import Connection
 
-from services.ner import finding, listing, merging, shapes, walking, writing
+from services.ner import anew, finding, listing, merging, shapes, splitting, walking, writing
 from services.ner.graph import (
     Candidate,
     Entity,
@@ -19,15 +20,19 @@ from services.ner.graph import (
     Place,
     Relation,
     Said,
+    Split,
     StoredDocument,
+    Wanted,
 )
 from services.ner.grounding import Fact, Mention
 from services.ner.migrations import MIGRATIONS
 from services.ner.shape import Shape
-from services.ner.tables import TABLES
+from services.ner.tables import JOBS, TABLES
 from services.store.clock import Clock, utc_now
 from services.store.database import Database
+from services.store.jobs import Job, State
 from services.store.schema import Schema
+from services.store.worker import Handler, Worker
 from services.web.provenance import Producer
 
 T = TypeVar("T")
@@ -41,6 +46,7 @@ class Graphs:
     def __init__(self, url: str, *, now: Clock = utc_now) -> None:
         self.database = Database(url, SCHEMA)
         self._now = now
+        self._worker: Worker | None = None
 
     async def __aenter__(self) -> Graphs:
         await self.database.__aenter__()
@@ -54,16 +60,28 @@ class Graphs:
 
     def of(self, workspace: str) -> Graph:
         """The graph that `workspace` sees: its own rows, and no way to others."""
-        return Graph(self.database, workspace, self._now)
+        return Graph(self.database, workspace, self._now, self._wake)
+
+    @asynccontextmanager
+    async def working(self, handlers: Mapping[str, Handler]) -> AsyncIterator[None]:
+        """Do jobs while the context lasts, inside the store's own."""
+        async with Worker(self.database, JOBS, handlers, now=self._now) as self._worker:
+            yield
+        self._worker = None
+
+    def _wake(self) -> None:
+        if self._worker is not None:
+            self._worker.wake()
 
 
 class Graph:
     """One workspace's documents and what was read in them. Raises `StoreError`, and `GraphError` where it says so."""
 
-    def __init__(self, database: Database, workspace: str, now: Clock) -> None:
+    def __init__(self, database: Database, workspace: str, now: Clock, wake: Callable[[], None]) -> None:
         self._database = database
         self._workspace = workspace
         self._now = now
+        self._wake = wake
 
     async def put(
         self, text: str, mentions: Sequence[Mention], facts: Sequence[Fact], producer: Producer
@@ -86,9 +104,40 @@ class Graph:
         """Where an entity is named, with the words around it."""
         return await self._read(lambda c, w: listing.contexts(c, w, entity, limit))
 
+    async def put_again(
+        self, text: str, mentions: Sequence[Mention], facts: Sequence[Fact], producer: Producer, job: Job
+    ) -> None:
+        """As `put`, unless the document was deleted meanwhile; `job` is done with it. Raises `LeaseLost`."""
+
+        def write(c: Connection, w: str) -> None:
+            if finding.document(c, w, writing.document_id(text)) is not None:
+                writing.put(c, w, text, mentions, facts, producer, self._now())
+            JOBS.done(c, job, at=self._now())
+
+        await self._write(write)
+
+    async def rerun(self, where: str, *, is_dry_run: bool) -> int:
+        """Jobs to read anew what `anew.wanted` finds, and how many; a dry run only counts them."""
+        at = None if is_dry_run else self._now()
+        count = await self._write(lambda c, w: anew.rerun(c, w, where, at=at))
+        self._wake()
+        return count
+
+    async def asked(self, prompt_version: str) -> tuple[Shape | None, bool]:
+        """What a reading of that version looked for, as it is today."""
+        return await self._read(lambda c, w: anew.asked(c, w, prompt_version))
+
+    async def jobs(self, limit: int, *, before: int | None, state: State | None) -> list[Job]:
+        return await self._read(lambda c, w: JOBS.page(c, w, limit=limit, before=before, state=state))
+
     async def delete(self, document_id: str) -> bool:
         """Retract the document and every fact that nothing else supports; False when there is none."""
-        deleted = await self._write(lambda c, w: writing.remove(c, w, document_id))
+
+        def remove(c: Connection, w: str) -> bool:
+            anew.forget(c, w, document_id)
+            return writing.remove(c, w, document_id)
+
+        deleted = await self._write(remove)
         if deleted:
             await self._database.forget()
         return deleted
@@ -140,6 +189,17 @@ class Graph:
     async def undo(self, merge: int) -> Merge:
         """Raises `GraphError`."""
         return await self._write(lambda c, w: merging.undo(c, w, merge, self._now()))
+
+    async def split(self, entity: int, wanted: Sequence[Wanted], label: str) -> Split:
+        """Some mentions of a name become another entity of that name. Raises `GraphError`."""
+        return await self._write(lambda c, w: splitting.split(c, w, entity, wanted, label, self._now()))
+
+    async def undo_split(self, split: int) -> Split:
+        """Raises `GraphError`."""
+        return await self._write(lambda c, w: splitting.undo(c, w, split))
+
+    async def splits(self, limit: int, before: int | None) -> list[Split]:
+        return await self._read(lambda c, w: splitting.splits(c, w, limit, before))
 
     async def merges(self, limit: int, before: int | None) -> list[Merge]:
         return await self._read(lambda c, w: merging.merges(c, w, limit, before))

@@ -20,6 +20,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
+from services.store.jobs import Jobs
 from services.store.replies import Replies
 
 PRODUCER = ("provider", "engine", "model", "prompt_version", "at", "digest", "params_hash")
@@ -27,6 +28,7 @@ PRODUCER = ("provider", "engine", "model", "prompt_version", "at", "digest", "pa
 
 TABLES = MetaData()
 REPLIES = Replies(TABLES)
+JOBS = Jobs(TABLES)
 
 DOCUMENT = Table(
     "document",
@@ -132,6 +134,29 @@ REJECTION = Table(
 )
 """That two names are not one, kept as a hash: it outlives the documents that held the names, and holds neither."""
 
+SPLIT = Table(
+    "split",
+    TABLES,
+    Column("id", Integer, primary_key=True),
+    Column("workspace", String, nullable=False),
+    Column("source", ForeignKey("entity.id", ondelete="SET NULL")),
+    Column("made", ForeignKey("entity.id", ondelete="CASCADE"), nullable=False),
+    Column("label", Text, nullable=False),
+    Column("at", String, nullable=False),
+    sqlite_autoincrement=True,
+)
+"""That some places of a name mean another thing of the same name and type. It goes with that thing."""
+
+SPLIT_PLACE = Table(
+    "split_place",
+    TABLES,
+    Column("split", ForeignKey("split.id", ondelete="CASCADE"), primary_key=True, autoincrement=False),
+    Column("document", ForeignKey("document.number", ondelete="CASCADE"), primary_key=True, autoincrement=False),
+    Column("start", Integer, primary_key=True, autoincrement=False),
+    Column("end", Integer, primary_key=True, autoincrement=False),
+)
+"""Where: a document that is read anew keeps what a person said of it."""
+
 SHAPE = Table(
     "shape",
     TABLES,
@@ -151,6 +176,9 @@ INDEXES = (
     Index("evidence_reading", EVIDENCE.c.reading),
     Index("merge_winner", MERGE.c.winner),
     Index("merge_loser", MERGE.c.loser),
+    Index("split_source", SPLIT.c.source),
+    Index("split_made", SPLIT.c.made),
+    Index("split_place_document", SPLIT_PLACE.c.document),
     Index("candidate_high", CANDIDATE.c.high),
     Index("candidate_score", CANDIDATE.c.workspace, CANDIDATE.c.score),
 )

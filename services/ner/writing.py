@@ -3,15 +3,27 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection, Table, delete, exists, insert, select, update
 
 from services.ner.grounding import Fact, Mention, Name
-from services.ner.names import key, skeleton
+from services.ner.names import key, shared, skeleton
 from services.ner.resemblance import nearest
-from services.ner.tables import CANDIDATE, DOCUMENT, ENTITY, EVIDENCE, MENTION, READING, REJECTION, RELATION
+from services.ner.tables import (
+    CANDIDATE,
+    DOCUMENT,
+    ENTITY,
+    EVIDENCE,
+    MENTION,
+    READING,
+    REJECTION,
+    RELATION,
+    SPLIT,
+    SPLIT_PLACE,
+)
 from services.web.provenance import Producer
 
 
@@ -43,15 +55,15 @@ def put(
         number, created_at = _new_id(c, insert(DOCUMENT).values(row)), at
     reading = _new_id(c, insert(READING).values(document=number, **producer.model_dump()))
     entities = _entities(c, workspace, mentions)
-    _insert_each_once(c, MENTION, ({**_place(m, reading), "entity": entities[_named(m)]} for m in mentions))
+    meant = Meant(entities, mentions, {} if is_new else _split_off(c, number))
+    _insert_each_once(c, MENTION, ({**_place(m, reading), "entity": meant.by(m)} for m in mentions))
     stated = []
     for fact in facts:
-        relation = _relation(
-            c, workspace, entities[_named(fact.subject)], fact.predicate, entities[_named(fact.object)]
-        )
-        stated.append({"relation": relation, "reading": reading, "start": fact.start, "end": fact.end})
+        subject, object = meant.within(fact, fact.subject), meant.within(fact, fact.object)
+        fact_id = relation(c, workspace, subject, fact.predicate, object)
+        stated.append({"relation": fact_id, "reading": reading, "start": fact.start, "end": fact.end})
     _insert_each_once(c, EVIDENCE, stated)
-    _sweep(c, *touched)
+    _sweep(c, touched[0], {*touched[1], *(entities.values() if meant.split_off else ())})
     return created_at, is_new
 
 
@@ -148,7 +160,42 @@ def _others(c: Connection, workspace: str, type: str) -> list[tuple[int, str, st
     return [(int(row.id), str(row.name), str(row.skeleton)) for row in c.execute(query)]
 
 
-def _relation(c: Connection, workspace: str, subject: int, predicate: str, object: int) -> int:
+@dataclass(frozen=True, slots=True)
+class Meant:
+    """Which entity each mention means: that of its name, or at its place another one that a person split off."""
+
+    entities: Mapping[tuple[str, str], int]
+    mentions: Sequence[Mention]
+    split_off: Mapping[tuple[int, int, str, str], int]
+
+    def by(self, mention: Mention) -> int:
+        named = _named(mention)
+        return self.split_off.get((mention.start, mention.end, *named), self.entities[named])
+
+    def within(self, fact: Fact, end: Name) -> int:
+        """What an end of a fact means: as the first mention of that name in its quote does."""
+        named = _named(end)
+        if self.split_off:
+            inside = [m for m in self.mentions if fact.start <= m.start and m.end <= fact.end and _named(m) == named]
+            if inside:
+                return self.by(min(inside, key=lambda m: m.start))
+        return self.entities[named]
+
+
+def _split_off(c: Connection, document: int) -> dict[tuple[int, int, str, str], int]:
+    """(start, end, key, type) of each place in the document that means another thing of that name -> its entity."""
+    query = (
+        select(SPLIT_PLACE.c.start, SPLIT_PLACE.c.end, SPLIT.c.made, ENTITY.c.key, ENTITY.c.type)
+        .join(SPLIT, SPLIT.c.id == SPLIT_PLACE.c.split)
+        .join(ENTITY, ENTITY.c.id == SPLIT.c.made)
+        .where(SPLIT_PLACE.c.document == document)
+        .order_by(SPLIT.c.id)
+    )
+    return {(row.start, row.end, shared(row.key), row.type): row.made for row in c.execute(query)}
+
+
+def relation(c: Connection, workspace: str, subject: int, predicate: str, object: int) -> int:
+    """The number of the fact, made where there is none."""
     row = {"workspace": workspace, "subject": subject, "predicate": predicate, "object": object}
     query = select(RELATION.c.id).filter_by(subject=subject, predicate=predicate, object=object)
     known = c.scalar(query)

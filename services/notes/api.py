@@ -27,7 +27,7 @@ from services.notes.schemas import (
     VersionInfo,
 )
 from services.notes.service import Notes
-from services.notes.store import Note, VersionConflict
+from services.notes.store import Note, Summary, VersionConflict
 from services.web.asking import Asking
 from services.web.fields import Query as Words
 from services.web.paging import After, Limit, position, sliced
@@ -196,14 +196,15 @@ def info(note: Note) -> NoteInfo:
         updated_at=note.updated_at,
         archived=note.is_archived,
         path=note.path,
-        summary=_summary(note),
+        summary=summary_info(note, note.summary),
         tags=[NoteTagInfo.model_validate(t) for t in note.tags],
         jobs=[NoteJobInfo.model_validate(j) for j in note.jobs],
     )
 
 
-def _summary(note: Note) -> SummaryInfo | None:
-    made = note.summary
+def summary_info(note: Note, made: Summary | None) -> SummaryInfo | None:
+    """A summary of the note as JSON."""
     if made is None:
         return None
-    return SummaryInfo(text=made.text, of_version=made.of_version, stale=note.is_stale, producer=made.producer)
+    is_stale = made.of_version != note.version
+    return SummaryInfo(text=made.text, of_version=made.of_version, stale=is_stale, producer=made.producer)

@@ -6,8 +6,9 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path, Request
 
-from services.notes.api import UseCases
-from services.notes.schemas_tags import JobInfo, JobPage, Rerun, RerunAnswer
+from services.notes.api import NoteId, UseCases, summary_info
+from services.notes.schemas_tags import JobInfo, JobPage, Rerun, RerunAnswer, SummariesInfo
+from services.notes.store import Kind, NothingBefore
 from services.store.jobs import Job, State
 from services.web.auth import holds_token
 from services.web.paging import After, Limit, position, sliced
@@ -23,6 +24,8 @@ def router() -> APIRouter:
     add = routes.add_api_route
     add("/jobs", list_jobs, methods=["GET"], summary="Jobs, newest first")
     add("/jobs/{job_id}", get_job, methods=["GET"], summary="One job")
+    add("/notes/{note_id}/summary", summaries, methods=["GET"], summary="The summary, and the one before it")
+    add("/notes/{note_id}/summary:restore", restore, methods=["POST"], summary="Turn the two summaries round")
     add("/rerun", rerun, methods=["POST"], status_code=202, summary="Make summaries and suggestions anew")
     return routes
 
@@ -53,8 +56,38 @@ async def rerun(body: Rerun, notes: UseCases, request: Request) -> RerunAnswer:
             raise Problem(
                 403, "admin-token-missing", "vectors of the whole store need the ADMIN_TOKEN, as for /api/admin"
             )
-        return RerunAnswer(jobs=await notes.notebook.vectors_anew())
-    return RerunAnswer(jobs=await notes.notebook.rerun(body.where))
+        if body.dry_run:
+            raise Problem(422, "no-dry-run", "vectors are those of every note; without dry_run they are made anew")
+        count = await notes.notebook.vectors_anew()
+        return RerunAnswer(jobs=count, vectors=count)
+    found = await notes.notebook.rerun(body.where, is_dry_run=body.dry_run)
+    return RerunAnswer(
+        jobs=sum(found.values()),
+        summaries=found.get(Kind.SUMMARY, 0),
+        tags=found.get(Kind.TAGS, 0),
+        vectors=found.get(Kind.VECTORS, 0),
+        is_dry_run=body.dry_run,
+    )
+
+
+async def summaries(note_id: NoteId, notes: UseCases) -> SummariesInfo:
+    """Both as they are stored: what made each, and of which version of the note."""
+    note = await notes.notebook.get(note_id)
+    if note is None:
+        raise missing("note", note_id)
+    before = await notes.notebook.summary_before(note_id)
+    return SummariesInfo(summary=summary_info(note, note.summary), before=summary_info(note, before))
+
+
+async def restore(note_id: NoteId, notes: UseCases) -> SummariesInfo:
+    """The note has the earlier summary again; doing it twice changes nothing."""
+    try:
+        note = await notes.notebook.restore_summary(note_id)
+    except NothingBefore as exc:
+        raise Problem(409, "nothing-before", "the summary of this note took the place of none") from exc
+    if note is None:
+        raise missing("note", note_id)
+    return await summaries(note_id, notes)
 
 
 def _info(job: Job) -> JobInfo:

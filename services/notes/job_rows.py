@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections import defaultdict
+import re
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 
 from sqlalchemy import ColumnElement, Connection, delete, select
 
+from services.notes.prompts import PROMPT_VERSION, TAGS_VERSION
 from services.notes.store import Kind, NoteJob
 from services.notes.tables import JOBS, NOTE, NOTE_TAG, PASSAGE, SUMMARY, VECTORS
 from services.store.jobs import Job, State
 
 JOB = JOBS.table
+PRODUCED = r"(provider|model|digest)(!?=)(.{1,200})"
+"""What made a summary or a suggestion: `provider=ollama`, `model!=smollm2-135m`, `digest!=8b7a`."""
 
 
 def note_of(job: Job) -> str:
@@ -51,15 +55,30 @@ def unfinished(c: Connection, workspace: str, note_ids: Iterable[str]) -> Mappin
     return found
 
 
+def rerun(c: Connection, workspace: str, where: str, *, at: str | None) -> Mapping[Kind, int]:
+    """Jobs for what `wanted` finds, and how many of each kind; without `at` they are counted and not asked for."""
+    found = dict.fromkeys(wanted(c, workspace, where))
+    if at is not None:
+        for note_id, kind in found:
+            enqueue(c, workspace, note_id, [kind], at=at)
+    return Counter(kind for _, kind in found)
+
+
 def wanted(c: Connection, workspace: str, where: str) -> list[tuple[str, Kind]]:
-    """The notes of a `Rerun`, and what is to be made of each: `stale`, `failed` or `model!=X`."""
-    match where.partition("!="):
-        case ("stale", "", ""):
+    """The notes of a `Rerun`, and what is to be made of each: `stale`, `failed`, `outdated`, or of a producer."""
+    produced = re.fullmatch(PRODUCED, where)
+    if produced is not None:
+        column, sign, value = produced.groups()
+        ours = [x != value if sign == "!=" else x == value for x in (SUMMARY.c[column], NOTE_TAG.c[column])]
+        return _made(c, workspace, ours[0], ours[1])
+    match where:
+        case "stale":
             return _made(c, workspace, SUMMARY.c.of_version != NOTE.c.version, NOTE_TAG.c.of_version != NOTE.c.version)
-        case ("failed", "", ""):
+        case "failed":
             return _failed(c, workspace)
-        case ("model", "!=", model):
-            return _made(c, workspace, SUMMARY.c.model != model, NOTE_TAG.c.model != model)
+        case "outdated":
+            old_tags = NOTE_TAG.c.prompt_version != TAGS_VERSION
+            return _made(c, workspace, SUMMARY.c.prompt_version != PROMPT_VERSION, old_tags)
         case _:
             raise ValueError(f"where={where!r} is not one that `Rerun` takes")
 

@@ -108,8 +108,8 @@ class StoredNotebook:
         self._new_id = new_id
 
     async def add(self, title: str, text: str) -> Note:
-        values = {"id": self._new_id(), "title": title, "text": text, "version": 1}
-        return await self._written(lambda c: self._add(c, values))
+        new = {"id": self._new_id(), "title": title, "text": text, "version": 1}
+        return await self._written(lambda c: self._add(c, new))
 
     async def get(self, note_id: str) -> Note | None:
         return await self._database.read(lambda c: rows.one(c, self._workspace, note_id))
@@ -135,8 +135,7 @@ class StoredNotebook:
 
     async def history(self, note_id: str) -> list[Version]:
         def read(c: Connection) -> list[Version]:
-            note = rows.one(c, self._workspace, note_id)
-            return [] if note is None else rows.history(c, note.number)
+            return [] if (note := rows.one(c, self._workspace, note_id)) is None else rows.history(c, note.number)
 
         return await self._database.read(read)
 
@@ -191,14 +190,15 @@ class StoredNotebook:
     async def vectors_anew(self) -> int:
         return await self._written(lambda c: job_rows.vectors_anew(c, at=self._now()))
 
-    async def rerun(self, where: str) -> int:
-        def enqueue(c: Connection) -> int:
-            found = dict.fromkeys(job_rows.wanted(c, self._workspace, where))
-            for note_id, kind in found:
-                job_rows.enqueue(c, self._workspace, note_id, [kind], at=self._now())
-            return len(found)
+    async def rerun(self, where: str, *, is_dry_run: bool = False) -> Mapping[Kind, int]:
+        at = None if is_dry_run else self._now()
+        return await self._written(lambda c: job_rows.rerun(c, self._workspace, where, at=at))
 
-        return await self._written(enqueue)
+    async def summary_before(self, note_id: str) -> Summary | None:
+        return await self._database.read(lambda c: rows.summary_before(c, self._workspace, note_id))
+
+    async def restore_summary(self, note_id: str) -> Note | None:
+        return await self._changed(note_id, rows.restore_summary)
 
     async def take(self, kept: Sequence[Kept]) -> list[Imported]:
         return await self._written(lambda c: [self._take(c, one) for one in kept])

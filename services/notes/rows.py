@@ -6,12 +6,23 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, delete, insert, select, update
+from sqlalchemy import Connection, Row, Select, Table, delete, insert, select, update
 
 from services.notes import job_rows
 from services.notes.links import named, targets
-from services.notes.store import Link, Note, NoteHit, NoteJob, NoteTag, Summary, TagState, Version, VersionConflict
-from services.notes.tables import LINK, NOTE, NOTE_TAG, PRODUCER, SUMMARY, TAG, VERSION, WORDS
+from services.notes.store import (
+    Link,
+    Note,
+    NoteHit,
+    NoteJob,
+    NoteTag,
+    NothingBefore,
+    Summary,
+    TagState,
+    Version,
+    VersionConflict,
+)
+from services.notes.tables import LINK, NOTE, NOTE_TAG, PRODUCER, SUMMARY, SUMMARY_BEFORE, TAG, VERSION, WORDS
 from services.web.provenance import Producer
 
 
@@ -78,9 +89,25 @@ def keep_summary(c: Connection, note: Note, summary: Summary) -> None:
     kept = note.summary
     if kept is not None and kept.of_version > summary.of_version:
         return
-    c.execute(delete(SUMMARY).where(SUMMARY.c.note == note.number))
-    values = {"note": note.number, "summary": summary.text, "of_version": summary.of_version}
-    c.execute(insert(SUMMARY).values({**values, **summary.producer.model_dump()}))
+    _put_summary(c, SUMMARY, note, summary)
+    if kept is not None:
+        _put_summary(c, SUMMARY_BEFORE, note, kept)
+
+
+def summary_before(c: Connection, workspace: str, note_id: str) -> Summary | None:
+    """The one that the note's summary took the place of."""
+    query = select(SUMMARY_BEFORE).join(NOTE, NOTE.c.number == SUMMARY_BEFORE.c.note)
+    row = c.execute(query.where(NOTE.c.workspace == workspace, NOTE.c.id == note_id)).one_or_none()
+    return None if row is None else _summary(row)
+
+
+def restore_summary(c: Connection, note: Note) -> None:
+    """Turn the note's summary and the one before it round. Raises `NothingBefore`."""
+    row = c.execute(select(SUMMARY_BEFORE).where(SUMMARY_BEFORE.c.note == note.number)).one_or_none()
+    if row is None or note.summary is None:
+        raise NothingBefore
+    _put_summary(c, SUMMARY_BEFORE, note, note.summary)
+    _put_summary(c, SUMMARY, note, _summary(row))
 
 
 def history(c: Connection, number: int) -> list[Version]:
@@ -150,6 +177,12 @@ def _jobs(c: Connection, rows: Sequence[Row[Any]]) -> Mapping[str, Sequence[Note
     """By the note's id; a query is about one workspace."""
     workspace = rows[0].workspace if rows else ""
     return job_rows.unfinished(c, workspace, [row.id for row in rows])
+
+
+def _put_summary(c: Connection, table: Table, note: Note, summary: Summary) -> None:
+    c.execute(delete(table).where(table.c.note == note.number))
+    values = {"note": note.number, "summary": summary.text, "of_version": summary.of_version}
+    c.execute(insert(table).values({**values, **summary.producer.model_dump()}))
 
 
 def _summary(row: Row[Any]) -> Summary:

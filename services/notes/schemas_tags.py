@@ -6,8 +6,9 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from services.notes.job_rows import PRODUCED
 from services.notes.pages import MAX_SLUG_CHARS
-from services.notes.schemas import NoteInfo, NoteJobInfo, has_letters
+from services.notes.schemas import NoteInfo, NoteJobInfo, SummaryInfo, has_letters
 from services.notes.store import Outcome
 from services.notes.tags import slug
 from services.web.fields import Body, Line
@@ -105,14 +106,26 @@ class JobPage(BaseModel):
 
 
 class Rerun(Body):
-    """What to make anew: `stale`, `failed`, `vectors` (of all notes), or of another model (`model!=smollm2-135m`)."""
+    """What to make anew: `stale`, `failed`, `outdated` (an older prompt's), `vectors` (of all notes), by producer."""
 
-    model_config = ConfigDict(json_schema_extra={"example": {"where": "stale"}})
+    model_config = ConfigDict(json_schema_extra={"example": {"where": "provider=ollama", "dry_run": True}})
 
-    where: Annotated[Line, Field(pattern=r"^(stale|failed|vectors|model!=.{1,200})$")]
+    where: Annotated[Line, Field(pattern=rf"^(stale|failed|outdated|vectors|{PRODUCED})$")]
+    dry_run: bool = Field(default=False, description="Only count what would be made anew.")
 
 
 class RerunAnswer(BaseModel):
-    """How many jobs there are now for it."""
+    """How many jobs there are now for it, or would be, and how many of them are for which kind."""
 
     jobs: int
+    summaries: int = 0
+    tags: int = 0
+    vectors: int = 0
+    is_dry_run: bool = False
+
+
+class SummariesInfo(BaseModel):
+    """A note's summary, and the one that it took the place of; each says who made it."""
+
+    summary: SummaryInfo | None
+    before: SummaryInfo | None

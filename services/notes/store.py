@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -197,6 +197,10 @@ class UnknownTags(Exception):
     """Tags that no note of the workspace has."""
 
 
+class NothingBefore(Exception):
+    """The note's summary took the place of none."""
+
+
 class Notebook(Protocol):
     """The port: the notes of one workspace. What it raises is a `StoreError`, or what it says itself."""
 
@@ -259,8 +263,17 @@ class Notebook(Protocol):
 
     async def job(self, job_id: str) -> Job | None: ...
 
-    async def rerun(self, where: str) -> int:
-        """Jobs for what is `stale`, `failed`, or not of the model X in `model!=X`; how many there are."""
+    async def rerun(self, where: str, *, is_dry_run: bool = False) -> Mapping[Kind, int]:
+        """Jobs for what is `stale`, `failed`, `outdated`, or of a producer as `job_rows.PRODUCED` says; how many.
+
+        A dry run counts them and asks for none.
+        """
+
+    async def summary_before(self, note_id: str) -> Summary | None:
+        """What the note's summary took the place of; None where there was none."""
+
+    async def restore_summary(self, note_id: str) -> Note | None:
+        """The note with its summary and the one before turned round. Raises `NothingBefore`."""
 
     async def vectors_anew(self) -> int:
         """Jobs for new vectors of all notes of all workspaces, which share one space; how many there are."""

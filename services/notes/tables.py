@@ -73,6 +73,16 @@ SUMMARY = Table(
     *(Column(name, String, nullable=False) for name in PRODUCER),
 )
 
+SUMMARY_BEFORE = Table(
+    "summary_before",
+    TABLES,
+    Column("note", ForeignKey("note.number", ondelete="CASCADE"), primary_key=True, autoincrement=False),
+    Column("summary", Text, nullable=False),
+    Column("of_version", Integer, nullable=False),
+    *(Column(name, String, nullable=False) for name in PRODUCER),
+)
+"""What the summary that a note has now took the place of, so that both can be compared, and turned round."""
+
 TAG = Table(
     "tag",
     TABLES,

@@ -21,6 +21,7 @@ from services.rag.chunking import Cutter
 from services.rag.fetching import Reach
 from services.rag.ingest import AT_ONCE, Ingest
 from services.rag.parsed import Limits
+from services.rag.readers import Readers
 from services.rag.receiving import FORM_BYTES
 from services.rag.search import NOTHING_EMBEDS
 from services.rag.service import Rag
@@ -56,7 +57,8 @@ def build(settings: Settings, *, client: Client | None = None, store: StoredDocu
     tokenizer, missing = _cutting(settings)
     stored = store or StoredDocuments(settings.stores.url(SERVICE), search=_search(meaning, missing))
     entry = model(settings.aliases[SERVICE], settings.models_file)
-    ingest = _ingest(settings, stored, meaning, tokenizer)
+    readers = Readers()
+    ingest = _ingest(settings, stored, meaning, tokenizer, readers)
     worker = Worker(stored.database, JOBS, ingest.handlers(), concurrency=AT_ONCE)
     ingest.wake = worker.wake
     context = _window(client, entry)
@@ -79,7 +81,7 @@ def build(settings: Settings, *, client: Client | None = None, store: StoredDocu
         keys=KeyFile(settings.api_keys.file, is_given=settings.api_keys.is_given),
         memory=Memory(database=stored.database, replies=REPLIES),
         metrics_dir=settings.metrics_dir,
-        beside=(worker,),
+        beside=(readers, worker),
     )
     routers = (api.router(), api_eval.router(), api_ingest.router(), api_collections.router(), admin.router())
     larger = dict.fromkeys(("/v1/documents", "/ui/documents"), settings.uploads.max_bytes + FORM_BYTES)
@@ -96,10 +98,15 @@ def _search(meaning: Meaning | None, missing: str) -> str:
     return f"words only: {missing}; then restart" if missing else f"meaning and words: {meaning.space.name}"
 
 
-def _ingest(settings: Settings, stored: StoredDocuments, meaning: Meaning | None, tokenizer: Any | None) -> Ingest:
+def _ingest(
+    settings: Settings, stored: StoredDocuments, meaning: Meaning | None, tokenizer: Any | None, readers: Readers
+) -> Ingest:
     uploads = settings.uploads
     reach = Reach(may_reach_private=uploads.may_reach_private, max_bytes=uploads.max_bytes)
-    return Ingest(of=stored.of, cutter=Cutter(tokenizer), limits=Limits(), reach=reach, meaning=meaning)
+    cutter = Cutter(tokenizer)
+    return Ingest(
+        of=stored.of, cutter=cutter, limits=Limits(), reach=reach, meaning=meaning, read=readers.read
+    )
 
 
 def _cutting(settings: Settings) -> tuple[Any | None, str]:

@@ -6,13 +6,13 @@ A job's result and its end are one write. Whatever is wrong with a document is t
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from services.llm.errors import LLMError
 from services.rag.chunking import Cutter, Span
 from services.rag.fetching import Reach, Resolve, fetch, resolved
-from services.rag.parsed import Limits, Refusal, Source
+from services.rag.parsed import Limits, Parsed, Refusal, Source
 from services.rag.parsing_apart import parse_apart
 from services.rag.parsing_kinds import Kind
 from services.rag.store import (
@@ -32,6 +32,10 @@ from services.web.meaning import Meaning
 INGEST, FETCH, REINDEX = "ingest", "fetch", "reindex"
 AT_ONCE = 2
 """Documents that one process reads at a time: each is a child process of up to `Limits.memory_bytes`."""
+
+
+Read = Callable[[Source, Limits], Awaitable[Parsed]]
+"""Reads a document in a process apart. Raises `Refusal`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +58,7 @@ class Ingest:
         reach: Reach,
         resolve: Resolve = resolved,
         meaning: Meaning | None = None,
+        read: Read = parse_apart,
     ) -> None:
         self._of = of
         self._cutter = cutter
@@ -61,6 +66,7 @@ class Ingest:
         self._reach = reach
         self._resolve = resolve
         self._meaning = meaning
+        self._parse = read
         self.wake: Callable[[], None] = lambda: None
 
     def handlers(self) -> Mapping[str, Handler]:
@@ -124,7 +130,7 @@ class Ingest:
 
     async def _read(self, job: Job, source: Source, *, origin: str) -> None:
         try:
-            parsed = await parse_apart(source, self._limits)
+            parsed = await self._parse(source, self._limits)
             spans = await self._cut(parsed.text)
         except Refusal as exc:
             raise _told(exc) from exc

@@ -22,28 +22,35 @@ async def parse_apart(source: Source, limits: Limits) -> Parsed:
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.DEVNULL,
-        env={"PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"},  # none of our own secrets
+        env=environment(),
     )
     try:
         async with asyncio.timeout(limits.wall_s):
-            said, _ = await child.communicate(_asked(source, limits))
+            said, _ = await child.communicate(asked(source, limits))
     except TimeoutError:
-        raise _too_slow(source) from None
+        raise too_slow(source) from None
     finally:
         if child.returncode is None:
             child.kill()
             await child.wait()
-    return _told(said, child.returncode, source)
+    return told(said, child.returncode, source)
 
 
-def _asked(source: Source, limits: Limits) -> bytes:
+def environment() -> dict[str, str]:
+    """What a process that reads documents gets: none of our own secrets."""
+    return {"PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"}
+
+
+def asked(source: Source, limits: Limits) -> bytes:
+    """What a child is told: name, media type and limits in a line, then the document."""
     head = {"name": source.name, "media_type": source.media_type, "limits": dataclasses.asdict(limits)}
     return json.dumps(head).encode() + b"\n" + source.data
 
 
-def _told(said: bytes, returncode: int | None, source: Source) -> Parsed:
+def told(said: bytes, returncode: int | None, source: Source) -> Parsed:
+    """What a child that ended with `returncode` has answered. Raises `Refusal`."""
     if returncode == -signal.SIGXCPU:
-        raise _too_slow(source)
+        raise too_slow(source)
     if returncode == -signal.SIGKILL:  # not by us, who raise then: the machine or the container had no memory left
         raise Refusal("parse-too-large", f"reading {source.name!r} took all memory there was; split it or save it anew")
     if returncode != 0:
@@ -57,5 +64,6 @@ def _told(said: bytes, returncode: int | None, source: Source) -> Parsed:
     return Parsed(pages=pages, **parsed)
 
 
-def _too_slow(source: Source) -> Refusal:
+def too_slow(source: Source) -> Refusal:
+    """For a document that took more than its seconds."""
     return Refusal("parse-too-slow", f"reading {source.name!r} took too long; split it or save it anew")

@@ -17,6 +17,7 @@ _EXAMPLE: JsonDict = {
     "provider": "vllm",
     "engine": "vllm",
     "model": "smollm2-135m",
+    "digest": "root:HuggingFaceTB/SmolLM2-135M-Instruct",
     "attempts": [{"provider": "vllm", "model": "smollm2-135m", "error": None, "duration_s": 0.8, "first_token_s": 0.1}],
     "skipped": [],
     "fallback_reason": None,
@@ -33,9 +34,10 @@ PARAMS_HASH_CHARS = 16
 class Producer(BaseModel):
     """What made a stored artefact, so that one can tell later which engine and prompt to compare or to run again.
 
-    `digest` names the exact weights where the engine says them (vLLM does not) and is empty otherwise. `params_hash`
-    is equal for requests with the same sampling fields, schema and thinking: of two rows that share it and
-    `prompt_version`, only the engine and the text differ. Both are empty in rows that were stored before they existed.
+    `digest` is what the engine told of the weights behind the model's name, empty where it told nothing: of Ollama the
+    manifest's digest, of vLLM that of the folder it loaded, or `root:` and the folder's name. `params_hash` is equal
+    for requests with the same sampling fields, schema and thinking: of two rows that share it and `prompt_version`,
+    only the engine and the text differ. Both are empty in rows that were stored before they existed.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -74,7 +76,10 @@ class UsageInfo(BaseModel):
 
 
 class LLMInfo(BaseModel):
-    """Who answered, after which attempts; seconds count from the request, failed tries included."""
+    """Who answered, after which attempts; seconds count from the request, failed tries included.
+
+    `digest` is what the engine told of its weights, as in a `Producer`.
+    """
 
     model_config = ConfigDict(json_schema_extra={"example": _EXAMPLE})
 
@@ -82,6 +87,7 @@ class LLMInfo(BaseModel):
     provider: str
     engine: str
     model: str
+    digest: str = ""
     attempts: list[AttemptInfo]
     skipped: list[SkipInfo]
     fallback_reason: str | None
@@ -100,6 +106,7 @@ def llm_info(answer: Answer) -> LLMInfo:
         provider=p.provider,
         engine=p.engine,
         model=p.model,
+        digest=p.digest,
         attempts=[_attempt(a) for a in p.attempts],
         skipped=[SkipInfo(provider=s.provider, reason=s.reason) for s in p.skipped],
         fallback_reason=p.fallback_reason,
@@ -119,6 +126,7 @@ def producer(answer: Answer, request: ChatRequest, *, prompt_version: str, at: s
         model=p.model,
         prompt_version=prompt_version,
         at=at,
+        digest=p.digest,
         params_hash=params_hash(request),
     )
 

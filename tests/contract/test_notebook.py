@@ -14,6 +14,7 @@ from services.notes.store import (
     Note,
     Notebook,
     NoteTag,
+    NothingBefore,
     Sought,
     Summary,
     TagCount,
@@ -119,6 +120,24 @@ class TestNotes:
         with pytest.raises(UnknownTags):
             await theirs.merge(["hush"], "loud")
         assert await ours.links(note) == ([Link(name="secret", note_id=note.id)], [])
+
+    async def test_a_summary_is_kept_beside_the_one_that_replaced_it(self, notebook: Notebook) -> None:
+        """Found by who made it, counted without a job, turned round by a person."""
+        note = await notebook.add("a", "b")
+        by = {name: MADE.model_copy(update={"provider": name}) for name in ("ollama", "vllm")}
+        first, second = (Summary(text=name, of_version=1, producer=made) for name, made in by.items())
+        with pytest.raises(NothingBefore):
+            await notebook.restore_summary(note.id)
+        await notebook.summarised(note.id, first)
+        counted = await notebook.rerun("provider=ollama", is_dry_run=True)
+        await notebook.summarised(note.id, second)
+
+        assert (dict(counted), dict(await notebook.rerun("provider=ollama"))) == ({Kind.SUMMARY: 1}, {})
+        assert await notebook.jobs(10, before=None, state=None) == []
+        assert await notebook.summary_before(note.id) == first
+        restored = await notebook.restore_summary(note.id)
+        assert restored is not None
+        assert (restored.summary, await notebook.summary_before(note.id)) == (first, second)
 
     async def test_a_summary_that_is_older_than_the_note_is_stale(self, notebook: Notebook) -> None:
         note = await notebook.add("A", "one")

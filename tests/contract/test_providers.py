@@ -14,6 +14,7 @@ import pytest
 
 from services.llm.embedding import Embedder
 from services.llm.errors import ConfigError, ContextTooLong, DeadError
+from services.llm.identity import Identified, sound
 from services.llm.link import Provider
 from services.llm.providers.ollama import Ollama
 from services.llm.providers.openai_compat import OpenAICompat
@@ -98,6 +99,15 @@ async def test_chat_answers_with_usage(subject: Subject) -> None:
     assert completion.text
     assert completion.usage.prompt_tokens
     assert completion.usage.completion_tokens
+
+
+async def test_the_weights_have_an_identity(subject: Subject) -> None:
+    """Each engine tells something of the weights behind the model's name, the same at each time of asking."""
+    assert isinstance(subject.provider, Identified)
+    told = await subject.provider.weights(ALIAS)
+
+    assert sound(told) == told != ""
+    assert await subject.provider.weights(ALIAS) == told
 
 
 async def test_stream_ends_with_finish_and_usage(subject: Subject) -> None:

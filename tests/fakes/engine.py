@@ -80,6 +80,7 @@ class Cut(Exception):
 class FakeEngine:
     """`faults` are used up in order, then `default`; `answers` likewise, then `words`.
 
+    `weights` is what it tells of them, `looks` how often it was asked for that.
     `bodies` are the generating requests it has seen. With `slots` only so many whole answers are worked on at a time,
     each for `work_s` seconds; the others wait inside, as in Ollama.
     """
@@ -96,6 +97,8 @@ class FakeEngine:
     token_count: int | None = None
     dimension: int = 576
     loaded: bool = True
+    weights: str = "1f0e9d"
+    looks: int = 0
     slots: int = 0
     work_s: float = 0.0
     _at_work: asyncio.Semaphore | None = None
@@ -108,12 +111,24 @@ class FakeEngine:
                 Route("/api/embed", self._embed, methods=["POST"]),
                 Route("/tokenize", self._tokenize, methods=["POST"]),
                 Route("/api/ps", self._ps),
+                Route("/api/tags", self._tags),
+                Route("/v1/models", self._models),
             ]
         )
 
     async def _ps(self, _: Request) -> Response:
         model = "smollm2-135m:latest"
         return JSONResponse({"models": [{"model": model, "name": model}] if self.loaded else []})
+
+    async def _tags(self, _: Request) -> Response:
+        self.looks += 1
+        model = "smollm2-135m:latest"
+        return JSONResponse({"models": [{"model": model, "name": model, "digest": self.weights}]})
+
+    async def _models(self, _: Request) -> Response:
+        self.looks += 1
+        served = {"id": "smollm2-135m", "object": "model", "created": 0, "owned_by": "vllm", "root": self.weights}
+        return JSONResponse({"object": "list", "data": [served]})
 
     async def _tokenize(self, _: Request) -> Response:
         if self.token_count is None:

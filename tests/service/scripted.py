@@ -107,9 +107,17 @@ class ScriptedClient:
             raise
 
 
-def answer(text: str, *, provider: str = "vllm", finish: Finish = Finish.STOP, error: LLMError | None = None) -> Answer:
+def answer(
+    text: str,
+    *,
+    provider: str = "vllm",
+    finish: Finish = Finish.STOP,
+    error: LLMError | None = None,
+    model: str = "tiny",
+    digest: str = "",
+) -> Answer:
     """What `provider` answered, after an attempt elsewhere that ended in `error`."""
-    attempts = [Attempt(provider=provider, model="tiny", error=None, duration_s=0.5, first_token_s=0.1)]
+    attempts = [Attempt(provider=provider, model=model, error=None, duration_s=0.5, first_token_s=0.1)]
     if error is not None:
         attempts.insert(0, Attempt(provider="vllm", model="tiny", error=error, duration_s=0.2))
     return Answer(
@@ -120,7 +128,8 @@ def answer(text: str, *, provider: str = "vllm", finish: Finish = Finish.STOP, e
             request_id="req-1",
             provider=provider,
             engine=provider,
-            model="tiny",
+            model=model,
+            digest=digest,
             attempts=tuple(attempts),
             fallback_reason=str(error.type) if error else None,
         ),

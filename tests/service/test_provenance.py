@@ -48,3 +48,18 @@ async def test_a_stored_summary_says_its_parameters(notes: Desk) -> None:
     kept = (await notes.http.post(f"/v1/notes/{note['id']}/summary")).json()["summary"]
 
     assert kept["producer"]["params_hash"] == params_hash(notes.llm.requests[0])
+
+
+async def test_every_stored_row_says_which_weights(notes: Desk, ner: Desk) -> None:
+    """Summaries, suggestions, readings, and each answer: what the engine told of the weights behind the name."""
+    notes.llm.answers = [answer("hardware", digest="8b7a"), answer('{"new": ["gpu"]}', digest="8b7b")]
+    note = (await notes.http.post("/v1/notes", json={"title": "a", "text": "gpu"})).json()
+    await notes.http.post(f"/v1/notes/{note['id']}/summary")
+    kept = (await notes.http.post(f"/v1/notes/{note['id']}/tags:suggest")).json()
+
+    assert (kept["summary"]["producer"]["digest"], kept["tags"][0]["producer"]["digest"]) == ("8b7a", "8b7b")
+    assert kept["llm"]["digest"] == "8b7b"
+    ner.llm.answers = [answer('{"entities": [{"text": "Mara", "type": "person"}]}', digest="root:org/name")]
+    await ner.http.post("/v1/documents", json={"text": "Mara"})
+
+    assert (await ner.http.get("/v1/entities/1")).json()["mentions"][0]["producer"]["digest"] == "root:org/name"

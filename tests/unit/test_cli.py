@@ -179,6 +179,17 @@ def test_a_raw_file_of_another_service_is_refused(tmp_path: Path, capsys: pytest
     assert "measured on notes, not on rag" in told and "cutover gate notes --from" in told
 
 
+def test_a_raw_file_says_itself_what_it_was_measured_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """So nobody has to name the service, and the verdict is the same."""
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(simulated.raw(World(rounds=2)))
+    asked = (["gate"], ["gate", "notes"])
+    told = [(run(*a, "--from", str(path), "--json"), capsys.readouterr().out) for a in asked]
+
+    assert told[0] == told[1]
+    assert json.loads(told[0][1])["service"] == "notes"
+
+
 def test_every_verb_has_help_and_a_function() -> None:
     """The parser and the table of verbs cannot drift apart."""
     choices = cli.parser()._subparsers._group_actions[0].choices  # type: ignore[union-attr]

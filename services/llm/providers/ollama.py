@@ -155,6 +155,13 @@ class Ollama:
             running = await self._sdk.ps()
             return any(self.model(alias) in (m.model, m.name) for m in running.models)
 
+    async def weights(self, alias: str) -> str:
+        """The digest of the model's manifest, by `/api/tags`; empty where it is not there. Raises `LLMError`."""
+        with self._translated():
+            name = self.model(alias)
+            found = [m.digest for m in (await self._sdk.list()).models if m.model in (name, f"{name}:latest")]
+            return (found[0] or "") if found else ""
+
     async def aclose(self) -> None:
         await self._sdk._client.aclose()  # the SDK has no public close (0.6.3)
 

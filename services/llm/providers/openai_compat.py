@@ -178,6 +178,14 @@ class OpenAICompat:
             detail = f"no model {self.model(alias)!r} there; it serves: {', '.join(map(str, served))}"
             raise ConfigError(detail, provider=self.name, type=ErrorType.MODEL_NOT_FOUND)
 
+    async def weights(self, alias: str) -> str:
+        """What the server says that it loaded (`root` of `/v1/models`); empty where it does not. Raises `LLMError`."""
+        with self._translated():
+            answer = await self._sdk.get("/models", cast_to=httpx2.Response)
+            name = self.model(alias)
+            roots = [entry.get("root") for entry in answer.json()["data"] if entry.get("id") == name]
+        return f"root:{roots[0]}" if roots and isinstance(roots[0], str) and roots[0] else ""
+
     async def aclose(self) -> None:
         await self._sdk.close()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import json
 from collections import Counter
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from services import sample, settings
 from services.migration import gates, quality, schedule, workload
 from services.migration.quality_names import QualityMetric
 from services.ner.grounding import ground
-from services.ner.shape import MAX_ENTITIES, MAX_SURFACE_CHARS, EntityType
+from services.ner.shape import FACTS, MAX_ENTITIES, MAX_QUOTE_CHARS, MAX_SURFACE_CHARS, EntityType
 from services.notes.prompts import MAX_KNOWN, MAX_NEW
 from services.notes.tags import Tag, suggested
 from services.rag.chunking import passages
@@ -48,6 +49,7 @@ def perfect(item: workload.Item) -> dict[str, Any]:
         "summary": gold.get("summary", ""),
         "tags": [{"tag": tag.tag, "new": tag.new} for tag in given_tags(item)],
         "answer": next(iter(gold.get("answers", ())), ""),
+        "answerable": gold.get("answerable"),
         "retrieved": [{"text": p} for p in gold.get("passages", ())],
         "entities": [{"text": m.text, "type": str(m.type), "start": m.start, "end": m.end} for m in found.mentions],
     }
@@ -86,24 +88,53 @@ class TestEach:
         assert {item.body["max_tokens"] for item in recipe(service).items} <= {32, 64, 128}
 
 
+def told(*, by_documents: bool) -> list[workload.Item]:
+    """The questions that the sample documents answer, or those that they do not."""
+    return [item for item in recipe("rag").items if item.gold["answerable"] is by_documents]
+
+
 class TestRag:
     def test_every_answer_stands_in_its_passage_and_the_passage_in_its_document(self) -> None:
         texts = {d.title: squeezed(d.text) for d in sample.documents()}
-        for item in recipe("rag").items:
+        for item in told(by_documents=True):
             assert all(p in texts[item.gold["title"]] for p in item.gold["passages"]), item.id
             for text in (*item.gold["passages"], *item.gold["answers"]):
                 assert quality.phrase_match(text, item.gold["phrases"]) == 1.0, item.id
 
     def test_an_echo_of_the_question_is_no_answer(self) -> None:
-        for item in recipe("rag").items:
+        for item in told(by_documents=True):
             assert quality.phrase_match(item.body["question"], item.gold["phrases"]) == 0.0, item.id
 
     def test_the_number_of_a_citation_is_no_answer(self) -> None:
-        for item in recipe("rag").items:
+        for item in told(by_documents=True):
             assert quality.phrase_match("It is said so [1] and [2].", item.gold["phrases"]) == 0.0, item.id
 
+    def test_what_nothing_answers_is_asked_beside_the_rest_and_is_never_the_same_question(self) -> None:
+        asked, unanswered = (told(by_documents=known) for known in (True, False))
+        assert [item.id for item in unanswered] == [f"u{n:02d}" for n in range(1, 17)]
+        assert not {i.body["question"] for i in asked} & {i.body["question"] for i in unanswered}
+        assert all(item.gold == {"answerable": False} for item in unanswered)
+
+    @pytest.mark.parametrize(("flag", "value"), [(True, 0.8), (False, 0.2)])
+    def test_an_engine_that_never_looks_is_seen(self, flag: bool, value: float) -> None:
+        """One that always answers loses every unanswerable question, one that never does all the others."""
+        items = recipe("rag").items
+        scores = [quality.score(QualityMetric.ANSWERABILITY, {"answerable": flag}, i.gold) for i in items]
+        assert sum(scores) / len(scores) == pytest.approx(value)
+
+    def test_a_gate_of_ten_rounds_meets_enough_answerable_questions_for_a_verdict(self) -> None:
+        found, least = recipe("rag"), gates.load().method.min_items
+        answered = {item.id for item in told(by_documents=True)}
+        for seed in range(1, 21):
+            ids = [i.id for i in found.items]
+            drawn = schedule.draw(seed=seed, rounds=10, items=ids, block=found.block, aa_every=0)
+            assert len({i for r in drawn for i in r.items} & answered) >= least, seed
+
     async def test_the_passage_is_found_with_a_nonce_before_the_question(self, tmp_path: Path) -> None:
-        """All are found, and nearly all come first: retrieval without any engine is that good."""
+        """All are found, and nearly all come first: retrieval without any engine is that good.
+
+        Something is found for the others too: where nothing is, no engine is asked, and a gate counts that as an error.
+        """
         first = []
         async with StoredDocuments(url_of(tmp_path / "rag.db")) as store:
             documents = store.of("default")
@@ -111,6 +142,9 @@ class TestRag:
                 await documents.add(document.title, document.text, passages(document.text))
             for item in recipe("rag").items:
                 hits = await documents.search(NONCE + item.body["question"], item.body["k"])
+                if not item.gold["answerable"]:
+                    assert hits, item.id
+                    continue
                 answer = {"retrieved": [{"text": h.text} for h in hits]}
                 assert quality.score(QualityMetric.RETRIEVAL_RECALL, answer, item.gold) == 1.0, item.id
                 first.append(quality.score(QualityMetric.RETRIEVAL_NDCG, answer, item.gold))
@@ -175,6 +209,20 @@ class TestNer:
             assert {e["type"] for e in entities} <= set(EntityType), item.id
             assert all(len(e["text"]) <= MAX_SURFACE_CHARS for e in entities), item.id
             assert len({e["text"] for e in entities}) <= MAX_ENTITIES, item.id
+
+    def test_gold_relations_are_such_as_the_service_can_give(self) -> None:
+        """By the predicates of `facts`, each between two gold names whose types it may join, in a quote."""
+        with_gold = [item for item in recipe("ner").items if "relations" in item.gold]
+        assert len(with_gold) >= 20
+        assert sum(not item.gold["relations"] for item in with_gold) >= 3
+        for item in with_gold:
+            text = str(item.body["text"])
+            known = [{"text": e["text"], "type": e["type"]} for e in item.gold["entities"]]
+            stated = [{"quote": squeezed(text)[:MAX_QUOTE_CHARS], **r} for r in item.gold["relations"]]
+            found = ground(text, json.dumps({"entities": known, "relations": stated}), FACTS)
+            assert not found.refused, (item.id, found.refused)
+            answer = {"relations": [asdict(fact) for fact in found.facts]}
+            assert quality.score(QualityMetric.RELATION_F1, answer, item.gold) == 1.0, item.id
 
     def test_the_hard_cases_are_there(self) -> None:
         """No name at all, names that come back, punctuation inside a name, scripts beyond Latin."""

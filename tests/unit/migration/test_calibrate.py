@@ -103,7 +103,6 @@ def test_one_target_missed_is_not_all_met() -> None:
     ("argv", "word"),
     [
         (["gate"], "needs a SERVICE"),
-        (["gate", "--from", "x.jsonl"], "needs a SERVICE"),
         (["gate", "notes", "--seeds", "3"], "goes with --calibrate"),
         (["gate", "--calibrate", "--seeds", "0"], "at least 1"),
     ],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -19,7 +19,8 @@ GOLD_SPANS = [
 ]
 FULL: dict[str, Any] = {
     "phrases": ["Bergen"], "answers": ["the Bergen"], "passages": ["Ida left Bergen"], "keywords": ["Bergen"],
-    "summary": "Ida left Bergen.", "tags": ["travel"], "entities": GOLD_SPANS,
+    "answerable": True, "summary": "Ida left Bergen.", "tags": ["travel"], "entities": GOLD_SPANS,
+    "relations": [{"subject": "Ida", "predicate": "located_in", "object": "Bergen"}],
 }  # fmt: skip
 
 
@@ -63,6 +64,29 @@ class TestSpans:
         assert quality.score(QualityMetric.ENTITY_F1, found, FULL) == 1.0
 
 
+class TestRelations:
+    GOLD: ClassVar = {"relations": [
+        {"subject": "Ida", "predicate": "works_for", "object": "Nor AS"},
+        {"subject": "Nor AS", "predicate": "located_in", "object": "Oslo"},
+    ]}  # fmt: skip
+
+    def score(self, *relations: object) -> float:
+        return quality.score(QualityMetric.RELATION_F1, {"relations": list(relations)}, self.GOLD)
+
+    def test_ends_and_predicate_must_all_be_right_and_in_order(self) -> None:
+        """An end is a name with its type, as the service gives it; its letter case does not count."""
+        ida, firm = {"text": "ida", "type": "person"}, {"text": "Nor AS", "type": "organisation"}
+        right = {"subject": ida, "predicate": "works_for", "object": firm, "quote": "Ida of Nor AS"}
+        assert self.score(right) == self.score(right, right) == pytest.approx(2 / 3)
+        assert self.score(right, {"subject": firm, "predicate": "located_in", "object": {"text": "Oslo"}}) == 1.0
+        assert self.score({**right, "subject": firm, "object": ida}) == 0.0
+        assert self.score({**right, "predicate": "makes"}) == 0.0
+        assert self.score("Ida works for Nor AS", {"subject": None}) == 0.0
+
+    def test_none_where_none_is_stated_is_a_success(self) -> None:
+        assert quality.score(QualityMetric.RELATION_F1, {}, {"relations": []}) == 1.0
+
+
 class TestAnswers:
     @pytest.mark.parametrize(
         ("text", "gold", "value"),
@@ -86,6 +110,23 @@ class TestAnswers:
         assert quality.phrase_match("In 2024, at 15:00", ["15"]) == 1.0
         assert quality.phrase_match("In 2015", ["15"]) == 0.0
         assert quality.phrase_match("À MALMÖ!", ["malmo"]) == 1.0
+
+
+class TestAnswerability:
+    @pytest.mark.parametrize("gold", [True, False])
+    @pytest.mark.parametrize("said", [True, False])
+    def test_the_services_flag_agrees_with_the_gold_or_not(self, gold: bool, said: bool) -> None:
+        answer, wanted = {"answer": "not stated", "answerable": said}, {"answerable": gold}
+        assert quality.score(QualityMetric.ANSWERABILITY, answer, wanted) == float(gold is said)
+
+    @pytest.mark.parametrize("answer", [{}, {"answerable": None}, {"answerable": "false"}, {"answerable": 0}])
+    def test_an_answer_that_does_not_tell_is_wrong_either_way(self, answer: dict[str, Any]) -> None:
+        assert quality.score(QualityMetric.ANSWERABILITY, answer, {"answerable": False}) == 0.0
+
+    def test_what_nothing_answers_is_scored_by_nothing_else(self) -> None:
+        names = (QualityMetric.ANSWER_MATCH, QualityMetric.RETRIEVAL_NDCG, QualityMetric.ANSWERABILITY)
+        told = {"answer": "Bergen", "answerable": True, "retrieved": [{"text": "a"}]}
+        assert quality.scores(names, told, {"answerable": False}) == {"answerability": 0.0}
 
 
 class TestRetrieval:

@@ -19,6 +19,12 @@ NAMES = {
     'metrics = ["keyword_recall"]': 'metrics = ["span_f1"]',
     'keywords = ["word"]': f"entities = [{SPAN}]",
 }
+FACT = '{ subject = "note", predicate = "part_of", object = "n" }'
+FACTS = {
+    'metrics = ["keyword_recall"]': 'metrics = ["relation_f1"]',
+    "max_tokens = 16": "max_tokens = 16, relations = true",
+    'keywords = ["word"]': f"relations = [{FACT}]",
+}
 MARGINS = "\n[margins.{name}]\nmargin = {margin}\nwhy = '{why}'\n\n[[items]]"
 ENTITY = "items.n00.gold.entities.0: "
 
@@ -86,6 +92,11 @@ def margin(name: str, value: Any, why: str = "") -> dict[str, str]:
         ({**NAMES, "start = 0, ": ""}, ENTITY + "must have text, type, start and end"),
         ({**NAMES, "end = 4": "end = 3"}, ENTITY + "0 to 3 of the text is 'not', not 'note'"),
         ({**NAMES, "start = 0, end = 4": "start = 4, end = 4"}, ENTITY + "4 to 4 is no place in a text"),
+        ({**FACTS, "relations = true": "relations = false"}, "items.n00.body.relations: must be true"),
+        ({**FACTS, FACT: "3"}, "gold.relations.0: must have subject, predicate and object"),
+        ({**FACTS, f"[{FACT}]": "'none'"}, "gold.relations: must be a list"),
+        ({**FACTS, 'subject = "note"': 'subject = "noted"'}, "relations.0.subject: 'noted' does not stand in the text"),
+        ({**FACTS, 'object = "n"': 'object = " "'}, "relations.0.object: ' ' does not stand in the text"),
         ({**NAMES, "start = 0": "start = -9"}, ENTITY + "-9 to 4 is no place in a text"),
     ],
 )  # fmt: skip

@@ -1,0 +1,219 @@
+"""How fast a running RAG takes documents in, and what memory it needs meanwhile: uploads, waits, looks, computes."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from itertools import pairwise
+from typing import Any
+
+import httpx2
+
+from services.evaluation.uploads import File
+
+AHEAD = 32
+"""Files that are uploaded and not read yet; more would only wait in the store."""
+
+SAY_EVERY = 50
+"""Files."""
+
+LOOK_S = 0.5
+LIMIT_S = 120.0
+QUARTERS = 4
+PAGE = 100
+"""The most that one page of RAG's lists holds."""
+
+Progress = Callable[[str], None]
+
+
+class IngestError(Exception):
+    """The service did not do what was asked. The message says what it answered."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Footprint:
+    """Bytes at one moment: resident memory of the service and of its children, the store's files, SQLite's log.
+
+    `cpu_s` is what the service and those of its children that have ended have used of the processor until then.
+    """
+
+    at_s: float
+    service: int
+    children: int
+    store: int = 0
+    log: int = 0
+    cpu_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stored:
+    """One document as the service lists it, with the bytes of its file. `at_s` in seconds since 1970."""
+
+    id: str
+    size: int
+    chunks: int
+    chars: int
+    at_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Quarter:
+    """A quarter of a run, by bytes. Memory is the most that was seen in it."""
+
+    documents: int
+    chunks: int
+    bytes: int
+    took_s: float
+    service_peak: int
+    service_median: int
+    children_peak: int
+    log_peak: int
+
+
+@dataclass(kw_only=True)
+class Run:
+    """What was sent and seen. `failed` counts jobs by the code of their reason, `same` what was there already."""
+
+    began_s: float = 0.0
+    took_s: float = 0.0
+    sizes: dict[str, int] = field(default_factory=dict)
+    same: int = 0
+    failed: Counter[str] = field(default_factory=Counter)
+    documents: list[Stored] = field(default_factory=list)
+    seen: list[Footprint] = field(default_factory=list)
+
+    @property
+    def chunks(self) -> int:
+        return sum(document.chunks for document in self.documents)
+
+    @property
+    def bytes(self) -> int:
+        """Of the files that became documents."""
+        return sum(document.size for document in self.documents)
+
+    @property
+    def cpu_s(self) -> float:
+        return self.seen[-1].cpu_s - self.seen[0].cpu_s if self.seen else 0.0
+
+
+async def ingested(
+    url: str, collection: str, files: Iterator[tuple[File, bytes]], look: Callable[[], Footprint], say: Progress
+) -> Run:
+    """Upload `files` into a new collection of the service at `url`, until all are documents. Raises `IngestError`."""
+    run = Run(began_s=time.time())
+    async with httpx2.AsyncClient(base_url=url, trust_env=False, timeout=LIMIT_S) as http:
+        into = (await _asked(http, "POST", "/v1/collections", json={"name": collection}))["id"]
+        watching = asyncio.create_task(_watch(run, look))
+        try:
+            await _sent(http, into, files, run, say)
+        finally:
+            watching.cancel()
+        run.seen.append(look())
+        run.took_s = time.time() - run.began_s
+        run.documents = await _documents(http, into, run.sizes)
+        for job in await _jobs(http, "failed"):
+            run.failed[job["error"]["code"]] += 1
+    return run
+
+
+async def texts_of(url: str, documents: Sequence[Stored]) -> list[list[str]]:
+    """The passages of each document, as the service cut them."""
+    async with httpx2.AsyncClient(base_url=url, trust_env=False, timeout=LIMIT_S) as http:
+        lists = [await _asked(http, "GET", f"/v1/documents/{document.id}/chunks") for document in documents]
+    return [[chunk["text"] for chunk in listed["chunks"]] for listed in lists]
+
+
+def quarters(run: Run) -> list[Quarter]:
+    """The run in four parts of as many bytes each, in the order in which the documents were stored."""
+    ordered = sorted(run.documents, key=lambda document: document.at_s)
+    parts: list[list[Stored]] = [[] for _ in range(QUARTERS)]
+    done = 0
+    for document in ordered:
+        parts[min(QUARTERS - 1, done * QUARTERS // max(run.bytes, 1))].append(document)
+        done += document.size
+    ends = [run.began_s]
+    for part in parts:
+        ends.append(part[-1].at_s if part else ends[-1])
+    return [_quarter(run, part, begin, end) for part, (begin, end) in zip(parts, pairwise(ends), strict=True)]
+
+
+def _quarter(run: Run, part: Sequence[Stored], begin: float, end: float) -> Quarter:
+    seen = [s for s in run.seen if begin <= s.at_s <= end]
+    service = sorted(s.service for s in seen) or [0]
+    return Quarter(
+        documents=len(part),
+        chunks=sum(document.chunks for document in part),
+        bytes=sum(document.size for document in part),
+        took_s=end - begin,
+        service_peak=service[-1],
+        service_median=service[len(service) // 2],
+        children_peak=max((s.children for s in seen), default=0),
+        log_peak=max((s.log for s in seen), default=0),
+    )
+
+
+async def _sent(
+    http: httpx2.AsyncClient, collection: str, files: Iterator[tuple[File, bytes]], run: Run, say: Progress
+) -> None:
+    """Keep `AHEAD` files waiting until there are no more, then wait for the last."""
+    waiting: set[str] = set()
+    for file, data in files:
+        while len(waiting) >= AHEAD:
+            await asyncio.sleep(LOOK_S / 5)
+            waiting &= await _waiting(http)
+        form = {"files": {"file": (file.name, data)}, "data": {"collection": collection}}
+        answer = await _asked(http, "POST", "/v1/documents", **form)
+        if "state" not in answer:  # a document, not a job: the same file was read before
+            run.same += 1
+            continue
+        waiting.add(answer["id"])
+        run.sizes[file.name] = len(data)
+        if len(run.sizes) % SAY_EVERY == 0:
+            say(f"{len(run.sizes)} files, {sum(run.sizes.values()) / 1e6:.1f} MB sent")
+    while waiting:
+        await asyncio.sleep(LOOK_S / 5)
+        waiting &= await _waiting(http)
+
+
+async def _waiting(http: httpx2.AsyncClient) -> set[str]:
+    """Ids of the jobs that are not at their end; there are never more than fit on a page. The queued first: a job that
+    starts between the two looks is in the second."""
+    return {job["id"] for state in ("queued", "running") for job in await _jobs(http, state)}
+
+
+async def _jobs(http: httpx2.AsyncClient, state: str) -> list[dict[str, Any]]:
+    return list((await _asked(http, "GET", "/v1/jobs", params={"state": state, "limit": PAGE}))["jobs"])
+
+
+async def _documents(http: httpx2.AsyncClient, collection: str, sizes: Mapping[str, int]) -> list[Stored]:
+    found: list[Stored] = []
+    asked = {"collection": collection, "limit": str(PAGE)}
+    while True:
+        page = await _asked(http, "GET", "/v1/documents", params=asked)
+        for d in page["documents"]:
+            at_s = datetime.fromisoformat(d["created_at"]).timestamp()
+            size = sizes.get(d["source"], 0)
+            found.append(Stored(id=d["id"], size=size, chunks=d["chunks"], chars=d["chars"], at_s=at_s))
+        if page["next"] is None:
+            return found
+        asked["after"] = page["next"]
+
+
+async def _watch(run: Run, look: Callable[[], Footprint]) -> None:
+    while True:
+        run.seen.append(look())
+        await asyncio.sleep(LOOK_S)
+
+
+async def _asked(http: httpx2.AsyncClient, method: str, path: str, **sent: Any) -> dict[str, Any]:
+    try:
+        answer = await http.request(method, path, **sent)
+    except httpx2.HTTPError as exc:
+        raise IngestError(f"RAG does not answer to {method} {path}: {type(exc).__name__} {exc}") from exc
+    if not answer.is_success:
+        raise IngestError(f"RAG answers {answer.status_code} to {method} {path}: {answer.text[:300]}")
+    return dict(answer.json())

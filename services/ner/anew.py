@@ -1,0 +1,83 @@
+"""Which documents are to be read anew, by who read them and how; inside the caller's transaction.
+
+A reading says by its prompt version what it looked for, so the next one looks for the same, in today's words.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+
+from sqlalchemy import Connection, delete, select
+
+from services.ner import shapes
+from services.ner.prompts import RELATIONS_VERSION, version
+from services.ner.shape import DEFAULT, FACTS, Shape
+from services.ner.tables import DOCUMENT, JOBS, READING
+from services.store.jobs import State
+
+KIND = "read"
+PRODUCED = r"(provider|model|digest)(!?=)(.{1,200})"
+"""Who read a document: `provider=ollama`, `model!=smollm2-135m`, `digest!=8b7a`."""
+_JOB = JOBS.table
+
+
+def rerun(c: Connection, workspace: str, where: str, *, at: str | None) -> int:
+    """Jobs for what `wanted` finds, and how many; without `at` they are counted and not asked for."""
+    found = wanted(c, workspace, where)
+    if at is not None:
+        for document_id in found:
+            waiting = _JOB.c.state.in_([State.QUEUED, State.FAILED])
+            about = (_JOB.c.workspace == workspace, _JOB.c.payload == _payload(document_id))
+            c.execute(delete(_JOB).where(*about, waiting))
+            JOBS.enqueue(c, workspace=workspace, kind=KIND, payload={"document": document_id}, at=at)
+    return len(found)
+
+
+def wanted(c: Connection, workspace: str, where: str) -> list[str]:
+    """The documents that were read so, the oldest first; `failed` are those whose reading anew gave up."""
+    if where == "failed":
+        failed = select(_JOB.c.payload).where(_JOB.c.workspace == workspace, _JOB.c.state == State.FAILED)
+        return [json.loads(payload)["document"] for payload in c.execute(failed.order_by(_JOB.c.number)).scalars()]
+    query = (
+        select(DOCUMENT.c.id, READING.c.prompt_version)
+        .join(READING, READING.c.document == DOCUMENT.c.number)
+        .where(DOCUMENT.c.workspace == workspace)
+        .order_by(DOCUMENT.c.number)
+    )
+    produced = re.fullmatch(PRODUCED, where)
+    if produced is not None:
+        column, sign, value = produced.groups()
+        query = query.where(READING.c[column] != value if sign == "!=" else READING.c[column] == value)
+    elif where != "outdated":
+        raise ValueError(f"where={where!r} is not one that `Rerun` takes")
+    rows = c.execute(query).all()
+    if produced is not None:
+        return [row.id for row in rows]
+    old = {v for v in {row.prompt_version for row in rows} if _is_outdated(c, workspace, v)}
+    return [row.id for row in rows if row.prompt_version in old]
+
+
+def asked(c: Connection, workspace: str, prompt_version: str) -> tuple[Shape | None, bool]:
+    """What a reading looked for, as it is today, and whether for relations; None for a schema that is gone."""
+    words, _, own = prompt_version.partition("/")
+    relations = words.partition("-")[0] == RELATIONS_VERSION.partition("-")[0]
+    name = own.partition("@")[0]
+    if not name:
+        return (FACTS if relations else DEFAULT), relations
+    return shapes.get(c, workspace, name), relations
+
+
+def forget(c: Connection, workspace: str, document_id: str) -> None:
+    """A deleted document leaves no jobs."""
+    c.execute(delete(_JOB).where(_JOB.c.workspace == workspace, _JOB.c.payload == _payload(document_id)))
+
+
+def _is_outdated(c: Connection, workspace: str, prompt_version: str) -> bool:
+    shape, relations = asked(c, workspace, prompt_version)
+    return shape is not None and version(shape, relations=relations) != prompt_version
+
+
+def _payload(document_id: str) -> str:
+    """As `Jobs.enqueue` writes it."""
+    return json.dumps({"document": document_id})

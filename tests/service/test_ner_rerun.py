@@ -1,0 +1,122 @@
+"""Documents read anew by who read them: counted first, in jobs, with what people said of them kept."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+import pytest
+
+from services.llm.errors import CallerError
+from tests.service.scripted import Desk, Hang, answer
+
+MARA = json.dumps({"entities": [{"text": "Mara", "type": "person"}]})
+
+
+async def read(ner: Desk, text: str, provider: str, **more: Any) -> str:
+    """The id of a document that `provider` read."""
+    ner.llm.answers = [answer(MARA, provider=provider)]
+    return str((await ner.http.post("/v1/documents", json={"text": text, **more})).json()["id"])
+
+
+async def rerun(ner: Desk, where: str, *, dry_run: bool = False) -> int:
+    response = await ner.http.post("/v1/rerun", json={"where": where, "dry_run": dry_run})
+    assert response.status_code == 202
+    return int(response.json()["jobs"])
+
+
+async def ended(ner: Desk) -> list[dict[str, Any]]:
+    """The jobs, when none is left to do."""
+    while True:
+        jobs = (await ner.http.get("/v1/jobs")).json()["jobs"]
+        if all(job["state"] in ("done", "failed") for job in jobs):
+            return list(jobs)
+        await asyncio.sleep(0.01)
+
+
+async def test_a_dry_run_counts_and_asks_nobody(ner: Desk) -> None:
+    await read(ner, "Mara slept.", "ollama")
+    await read(ner, "Mara woke.", "vllm")
+    wheres = ("provider=ollama", "provider!=ollama", "model=tiny", "outdated", "failed")
+    counts = [await rerun(ner, where, dry_run=True) for where in wheres]
+
+    assert (counts, (await ner.http.get("/v1/jobs")).json()["jobs"]) == ([1, 1, 2, 0, 0], [])
+
+
+async def test_what_one_engine_read_is_read_by_the_other(ner: Desk) -> None:
+    """With what it looked for the first time; the others stay as they are."""
+    old = await read(ner, "Mara slept.", "ollama", relations=True)
+    await read(ner, "Mara woke.", "vllm")
+    ner.llm.answers = [answer(MARA, provider="vllm")]
+    asked = len(ner.llm.requests)
+    count = await rerun(ner, "provider=ollama")
+    [job] = await ended(ner)
+    made_by = (await ner.http.get(f"/v1/documents/{old}")).json()["producer"]
+
+    assert (count, job["document_id"], job["state"]) == (1, old, "done")
+    assert (made_by["provider"], made_by["prompt_version"], len(ner.llm.requests)) == ("vllm", "facts-1", asked + 1)
+    assert await rerun(ner, "provider=ollama", dry_run=True) == 0
+
+
+async def test_a_failed_reading_leaves_the_old_one(ner: Desk) -> None:
+    """And says why; it can be asked for again."""
+    old = await read(ner, "Mara slept.", "ollama")
+    ner.llm.answers = [CallerError("the prompt is refused")]
+    await rerun(ner, "provider=ollama")
+    [job] = await ended(ner)
+    document = (await ner.http.get(f"/v1/documents/{old}")).json()
+
+    assert (job["state"], job["error_message"]) == ("failed", "the prompt is refused")
+    assert (document["producer"]["provider"], len(document["entities"])) == ("ollama", 1)
+    assert await rerun(ner, "failed", dry_run=True) == 1
+
+
+async def test_what_people_said_stays(ner: Desk) -> None:
+    """A split and its label, here; a merge is kept by the names in the same way."""
+    await read(ner, "Mara slept.", "ollama")
+    second = await read(ner, "Mara woke.", "ollama")
+    await ner.http.post("/v1/entities/1:split", json={"mentions": [{"document_id": second}], "label": "Brenn"})
+    ner.llm.answers = [answer(MARA, provider="vllm")]
+    await rerun(ner, "provider=ollama")
+    await ended(ner)
+    entities = (await ner.http.get("/v1/entities")).json()["entities"]
+
+    assert sorted((e["name"], e["mentions"]) for e in entities) == [("Mara", 1), ("Mara (Brenn)", 1)]
+
+
+async def test_a_document_that_is_deleted_meanwhile_stays_deleted(ner: Desk) -> None:
+    """True delete: its job is gone with it, whatever the model still answers."""
+    old = await read(ner, "Mara slept.", "ollama")
+    ner.llm.answers = [Hang()]
+    await rerun(ner, "provider=ollama")
+    await ner.llm.hanging.wait()
+    await ner.http.delete(f"/v1/documents/{old}")
+
+    assert (await ner.http.get("/v1/jobs")).json()["jobs"] == []
+    assert (await ner.http.get(f"/v1/documents/{old}")).status_code == 404
+
+
+async def test_a_schema_that_is_gone_is_said(ner: Desk) -> None:
+    """Reading for something else would put other things in the place of what was found."""
+    await ner.http.put("/v1/schemas/people", json={"entity_types": ["person"]})
+    await read(ner, "Mara slept.", "ollama", schema="people")
+    await ner.http.delete("/v1/schemas/people")
+    await rerun(ner, "provider=ollama")
+    [job] = await ended(ner)
+
+    assert (job["state"], job["error_code"]) == ("failed", "schema-missing")
+
+
+async def test_a_changed_schema_makes_readings_outdated(ner: Desk) -> None:
+    await ner.http.put("/v1/schemas/people", json={"entity_types": ["person"]})
+    await read(ner, "Mara slept.", "vllm", schema="people")
+    before = await rerun(ner, "outdated", dry_run=True)
+    await ner.http.put("/v1/schemas/people", json={"entity_types": ["person", "place"]})
+
+    assert (before, await rerun(ner, "outdated", dry_run=True)) == (0, 1)
+
+
+@pytest.mark.parametrize("where", ["", "all", "stale", "provider", "vectors"])
+async def test_nonsense_is_422(ner: Desk, where: str) -> None:
+    assert (await ner.http.post("/v1/rerun", json={"where": where})).status_code == 422
