@@ -11,6 +11,7 @@ from services.ner.graph import Pattern
 from services.ner.schemas import (
     AliasInfo,
     DocumentInfo,
+    DocumentPage,
     DocumentRead,
     EntityDetail,
     EntityInfo,
@@ -18,6 +19,7 @@ from services.ner.schemas import (
     Extract,
     ExtractAnswer,
     FactInfo,
+    ListedInfo,
     MentionInfo,
     PlaceInfo,
     Read,
@@ -51,6 +53,7 @@ def router() -> APIRouter:
         responses={200: {"model": DocumentRead, "description": "A known text, read anew"}},
         summary="Read a document into the graph",
     )
+    add("/documents", list_documents, methods=["GET"], summary="What was read; asks no model")
     add("/documents/{document_id}", get_document, methods=["GET"], summary="A document with its mentions")
     add("/documents/{document_id}", delete_document, methods=["DELETE"], status_code=204, summary="Retract it")
     add("/entities", list_entities, methods=["GET"], summary="Find entities; asks no model")
@@ -62,7 +65,7 @@ async def extract(
     body: Extract, ner: UseCases, graph: Seen, wishes: Asking, request: Request, response: Response
 ) -> ExtractAnswer:
     """Only names that the text holds, each at all its places, and facts that it states; the others are listed."""
-    ask = await _asked(body, await _text_of(body, graph), graph)
+    ask = await asked(body, await _text_of(body, graph), graph)
     return _extracted(await while_read(request, ner.extract(ask, wishes)), response)
 
 
@@ -70,7 +73,7 @@ async def read_document(
     body: Read, ner: UseCases, graph: Seen, wishes: Asking, request: Request, response: Response
 ) -> DocumentRead:
     """201 for a new text; 200 for a known one, of which what is found now replaces what was found before."""
-    ask = await _asked(body, body.text, graph)
+    ask = await asked(body, body.text, graph)
     read = await while_read(request, ner.read(ask, graph, wishes))
     response.status_code = 201 if read.is_new else 200
     response.headers["Location"] = f"/v1/documents/{read.document.id}"
@@ -79,6 +82,14 @@ async def read_document(
     return DocumentRead(
         id=document.id, created_at=document.created_at, producer=document.producer, **found.model_dump()
     )
+
+
+async def list_documents(graph: Seen, limit: Limit = 50, after: After = "") -> DocumentPage:
+    """The newest first."""
+    where = position(after, "documents", int)
+    found = await graph.documents(limit + 1, int(where[0]) if where else None)
+    shown, onward = sliced(found, limit, "documents", lambda d: (d.number,))
+    return DocumentPage(documents=[ListedInfo.model_validate(d) for d in shown], next=onward)
 
 
 async def get_document(document_id: DocumentId, graph: Seen) -> DocumentInfo:
@@ -141,7 +152,8 @@ async def _text_of(body: Extract, graph: Graph) -> str:
     return found[0].text
 
 
-async def _asked(body: Extract | Read, text: str, graph: Graph) -> Ask:
+async def asked(body: Extract | Read, text: str, graph: Graph) -> Ask:
+    """What the use case is asked for. Raises `Problem` for a schema that is not there or has no predicates."""
     shape = await _shape(body, graph)
     relations = bool(shape.predicates) if body.relations is None else body.relations
     if relations and not (shape.predicates or shape.is_open):

@@ -10,12 +10,13 @@ from prometheus_client import CollectorRegistry
 from services import admin
 from services.llm.build import client_for
 from services.llm.registry import model
-from services.ner import api, api_graph, api_jobs, api_merges, api_shapes, background
+from services.ner import api, api_graph, api_jobs, api_merges, api_shapes, background, ui_pages
 from services.ner.service import Ner
 from services.ner.spacy_names import Names, NotInstalled
 from services.ner.spacy_names import load as load_spacy
 from services.ner.store import Graphs
 from services.ner.tables import REPLIES
+from services.pages.install import install
 from services.settings import Settings, SettingsError, load
 from services.web import logs
 from services.web.factory import application
@@ -65,7 +66,10 @@ def build(
     )
     own = (api, api_graph, api_merges, api_shapes, api_jobs)
     routers = (*(part.router() for part in own), admin.router())
-    return application(room, title="Cutover NER", routers=routers)
+    app = application(room, title="Cutover NER", routers=routers)
+    install(app, settings, tabs=ui_pages.TABS, routers=ui_pages.routers(), templates=ui_pages.TEMPLATES)
+    ui_pages.colour(app)
+    return app
 
 
 def _names(settings: Settings) -> Names | None:

@@ -27,6 +27,18 @@ class StoredDocument:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Listed:
+    """A document in a list: how it begins, how many mentions it has, and who read it. `number` orders the list."""
+
+    number: int
+    id: str
+    created_at: str
+    beginning: str
+    mentions: int
+    producer: Producer
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Entity:
     """What one or more names stand for; `mentions` counts its places in all documents."""
 
@@ -44,6 +56,19 @@ class Place:
     text: str
     start: int
     end: int
+    producer: Producer
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Said:
+    """One mention with the words before and after it, and who found it there."""
+
+    document_id: str
+    start: int
+    end: int
+    before: str
+    text: str
+    after: str
     producer: Producer
 
 

@@ -136,6 +136,25 @@ class DocumentInfo(BaseModel):
     entities: list[MentionInfo]
 
 
+class ListedInfo(BaseModel):
+    """A stored document in a list: how it begins, how many mentions it has, and who read it."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    id: str
+    created_at: str
+    beginning: str
+    mentions: int
+    producer: Producer
+
+
+class DocumentPage(BaseModel):
+    """Documents, the newest first."""
+
+    documents: list[ListedInfo]
+    next: str | None
+
+
 class EntityInfo(BaseModel):
     """A name of one type; `mentions` counts its places in all documents."""
 

@@ -8,16 +8,18 @@ from typing import TypeVar
 
 from sqlalchemy import Connection
 
-from services.ner import anew, finding, merging, shapes, splitting, walking, writing
+from services.ner import anew, finding, listing, merging, shapes, splitting, walking, writing
 from services.ner.graph import (
     Candidate,
     Entity,
     Evidence,
+    Listed,
     Merge,
     Part,
     Pattern,
     Place,
     Relation,
+    Said,
     Split,
     StoredDocument,
     Wanted,
@@ -93,6 +95,14 @@ class Graph:
 
     async def document(self, document_id: str) -> tuple[StoredDocument, list[Mention]] | None:
         return await self._read(lambda c, w: finding.document(c, w, document_id))
+
+    async def documents(self, limit: int, before: int | None) -> list[Listed]:
+        """The newest first, before the one of that number."""
+        return await self._read(lambda c, w: listing.documents(c, w, limit, before))
+
+    async def contexts(self, entity: int, limit: int) -> list[Said]:
+        """Where an entity is named, with the words around it."""
+        return await self._read(lambda c, w: listing.contexts(c, w, entity, limit))
 
     async def put_again(
         self, text: str, mentions: Sequence[Mention], facts: Sequence[Fact], producer: Producer, job: Job

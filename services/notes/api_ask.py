@@ -8,6 +8,7 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 
 from services.notes.api import UseCases
+from services.notes.passages import Citation
 from services.notes.schemas_ask import AskNotes, AskNotesAnswer, NoteCitation, NotePassage
 from services.notes.store import Passage
 from services.web.answer_json import STREAM, Call, Face, answered
@@ -31,9 +32,14 @@ async def ask(body: AskNotes, notes: UseCases, wishes: Asking, request: Request,
     """
     question = Question(text=body.question, k=body.k, max_tokens=body.max_tokens, strict=body.strict)
     call = Call(request=request, response=response, wishes=wishes)
-    face = Face(retrieved=_retrieved, citation=NoteCitation.model_validate, answer=AskNotesAnswer)
-    return await answered(call, notes.answers, question, face, stream=body.stream)
+    return await answered(call, notes.answers, question, FACE, stream=body.stream)
 
 
 def _retrieved(passages: Sequence[Passage]) -> dict[str, Any]:
     return {"passages": [NotePassage.model_validate(p).model_dump() for p in passages]}
+
+
+FACE: Face[Passage, Citation, NoteCitation] = Face(
+    retrieved=_retrieved, citation=NoteCitation.model_validate, answer=AskNotesAnswer
+)
+"""How Notes tells what it found and cites, as JSON."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 from fastapi import APIRouter, FastAPI
 from prometheus_client import CollectorRegistry
@@ -11,12 +12,13 @@ from services import admin
 from services.llm.build import client_for
 from services.llm.client import LLMClient
 from services.llm.registry import Model, model
-from services.notes import api, api_ask, api_folder, api_jobs, api_tags, background
+from services.notes import api, api_ask, api_folder, api_jobs, api_tags, background, ui, ui_folder
 from services.notes.folder import MAX_ZIP_BYTES
 from services.notes.notebook import StoredNotebooks
 from services.notes.service import Notes
 from services.notes.store import Kind
 from services.notes.tables import REPLIES
+from services.pages.install import install
 from services.settings import Settings, load
 from services.web import logs
 from services.web.factory import application
@@ -61,8 +63,10 @@ def build(settings: Settings, *, client: Client | None = None) -> FastAPI:
         metrics_dir=settings.metrics_dir,
         beside=(notebooks.working(background.handlers(of, settings.limits.deadline_s)),),
     )
-    larger = {api_folder.IMPORT_PATH: MAX_ZIP_BYTES}
-    return application(room, title="Cutover Notes", routers=_routers(), larger_bodies=larger)
+    larger = {api_folder.IMPORT_PATH: MAX_ZIP_BYTES, ui_folder.FOLDER_PATH: MAX_ZIP_BYTES + ui_folder.FORM_BYTES}
+    app = application(room, title="Cutover Notes", routers=_routers(), larger_bodies=larger)
+    install(app, settings, tabs=ui.TABS, routers=ui.routers(), templates=Path(__file__).with_name("templates"))
+    return app
 
 
 def _use_cases(

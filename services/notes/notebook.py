@@ -115,10 +115,10 @@ class StoredNotebook:
         return await self._database.read(lambda c: rows.one(c, self._workspace, note_id))
 
     async def page(self, limit: int, after: int, *, archived: bool | None = None) -> list[Note]:
-        query = select(NOTE).where(NOTE.c.workspace == self._workspace, NOTE.c.number > after)
-        if archived is not None:
-            query = query.where(NOTE.c.archived == archived)
-        return await self._database.read(lambda c: rows.several(c, query.order_by(NOTE.c.number).limit(limit)))
+        return await self._database.read(lambda c: rows.page(c, self._workspace, limit, after, archived))
+
+    async def newest(self, limit: int, before: int | None, *, tag: str = "", archived: bool = False) -> list[Note]:
+        return await self._database.read(lambda c: tag_rows.newest(c, self._workspace, limit, before, tag, archived))
 
     async def save(self, note_id: str, title: str, text: str, *, expected: int | None) -> Note | None:
         return await self._changed(note_id, lambda c, note: self._save(c, note, title, text, expected))

@@ -39,6 +39,14 @@ def at_path(c: Connection, workspace: str, path: str) -> Note | None:
     return found[0] if found else None
 
 
+def page(c: Connection, workspace: str, limit: int, after: int, archived: bool | None) -> list[Note]:
+    """At most `limit` notes younger than number `after`, oldest first; all of them where `archived` is None."""
+    query = select(NOTE).where(NOTE.c.workspace == workspace, NOTE.c.number > after)
+    if archived is not None:
+        query = query.where(NOTE.c.archived == archived)
+    return several(c, query.order_by(NOTE.c.number).limit(limit))
+
+
 def several(c: Connection, query: Select[Any]) -> list[Note]:
     """The notes of a query over `NOTE`, in its order, with what was and will be made of them."""
     rows = c.execute(query).all()

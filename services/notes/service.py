@@ -62,6 +62,11 @@ class Notes:
             sources=NoteSources(find=self.search, notebook=notebook),
         )
 
+    @property
+    def has_meaning(self) -> bool:
+        """Whether notes may be found by meaning as well as by words."""
+        return self._meaning is not None
+
     async def summarise(self, text: str, max_tokens: int, wishes: Wishes) -> Answer:
         """A summary of `text`; nothing is stored. Raises `LLMError`."""
         return await self._client.chat(self._summariser.request(text, max_tokens, wishes))

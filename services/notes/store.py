@@ -211,6 +211,9 @@ class Notebook(Protocol):
     async def page(self, limit: int, after: int, *, archived: bool | None = None) -> list[Note]:
         """At most `limit` notes younger than number `after`, oldest first; all of them where `archived` is None."""
 
+    async def newest(self, limit: int, before: int | None, *, tag: str = "", archived: bool = False) -> list[Note]:
+        """At most `limit` notes older than number `before`, newest first; only those that have `tag`, where given."""
+
     async def save(self, note_id: str, title: str, text: str, *, expected: int | None) -> Note | None:
         """The note with a new version. Raises `VersionConflict` unless it was at `expected` (None: at any)."""
 

@@ -6,8 +6,9 @@ from collections.abc import Iterable, Sequence
 
 from sqlalchemy import Connection, delete, func, insert, select, update
 
+from services.notes import rows
 from services.notes.store import Note, NoteTag, TagCount, TagState, UnknownTags
-from services.notes.tables import NOTE_TAG, PRODUCER, TAG, TAG_ALIAS
+from services.notes.tables import NOTE, NOTE_TAG, PRODUCER, TAG, TAG_ALIAS
 
 STRENGTH = (TagState.REJECTED, TagState.SUGGESTED, TagState.ACCEPTED)
 """Where two tags of a note become one, the later of these states stays: what a person wanted is not lost."""
@@ -57,6 +58,23 @@ def counts(c: Connection, workspace: str) -> list[TagCount]:
         .order_by(accepted.desc(), suggested.desc(), TAG.c.slug)
     )
     return [TagCount(tag=r.slug, accepted=r.accepted, suggested=r.suggested) for r in c.execute(query)]
+
+
+def newest(
+    c: Connection, workspace: str, limit: int, before: int | None, tag: str = "", archived: bool = False
+) -> list[Note]:
+    """At most `limit` notes older than number `before`, newest first; where `tag` is given those that accepted it.
+
+    A tag that was merged means the one that it became.
+    """
+    query = select(NOTE).where(NOTE.c.workspace == workspace, NOTE.c.archived == archived)
+    if before is not None:
+        query = query.where(NOTE.c.number < before)
+    if tag:
+        number = _find(c, workspace, tag)
+        has = select(NOTE_TAG.c.note).where(NOTE_TAG.c.tag == number, NOTE_TAG.c.state == TagState.ACCEPTED)
+        query = query.where(NOTE.c.number.in_(has))
+    return rows.several(c, query.order_by(NOTE.c.number.desc()).limit(limit))
 
 
 def merge(c: Connection, workspace: str, slugs: Sequence[str], into: str) -> int:

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 
 from services.rag.answers import RagQuestion
+from services.rag.citing import Citation
 from services.rag.schemas import (
     STORABLE,
     Ask,
@@ -99,12 +100,17 @@ async def ask(body: Ask, rag: UseCases, wishes: Asking, request: Request, respon
         text=body.question, k=body.k, max_tokens=body.max_tokens, collection=body.collection, strict=body.strict
     )
     call = Call(request=request, response=response, wishes=wishes)
-    face = Face(retrieved=_retrieved, citation=CitationInfo.model_validate, answer=AskAnswer)
-    return await answered(call, rag.answers, question, face, stream=body.stream)
+    return await answered(call, rag.answers, question, FACE, stream=body.stream)
 
 
 def _retrieved(hits: Sequence[Hit]) -> dict[str, Any]:
     return {"hits": [HitInfo.model_validate(h).model_dump() for h in hits]}
+
+
+FACE: Face[Hit, Citation, CitationInfo] = Face(
+    retrieved=_retrieved, citation=CitationInfo.model_validate, answer=AskAnswer
+)
+"""How RAG tells what it found and cites, as JSON."""
 
 
 async def known_collection(rag: Rag, collection: str | None) -> None:

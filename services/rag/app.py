@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI
@@ -14,7 +15,8 @@ from services.llm.client import LLMClient
 from services.llm.cutting import TOKENIZER, read
 from services.llm.errors import ConfigError
 from services.llm.registry import Model, model
-from services.rag import api, api_collections, api_eval, api_ingest
+from services.pages.install import install
+from services.rag import api, api_collections, api_eval, api_ingest, ui, ui_documents, ui_jobs
 from services.rag.chunking import Cutter
 from services.rag.fetching import Reach
 from services.rag.ingest import AT_ONCE, Ingest
@@ -82,8 +84,11 @@ def build(settings: Settings, *, client: Client | None = None, store: StoredDocu
         beside=(readers, worker),
     )
     routers = (api.router(), api_eval.router(), api_ingest.router(), api_collections.router(), admin.router())
-    larger = {"/v1/documents": settings.uploads.max_bytes + FORM_BYTES}
-    return application(room, title="Cutover RAG", routers=routers, larger_bodies=larger)
+    larger = dict.fromkeys(("/v1/documents", "/ui/documents"), settings.uploads.max_bytes + FORM_BYTES)
+    app = application(room, title="Cutover RAG", routers=routers, larger_bodies=larger)
+    pages = [ui.router(), ui_documents.router(), ui_jobs.router()]
+    install(app, settings, tabs=ui.TABS, routers=pages, templates=Path(__file__).with_name("templates"))
+    return app
 
 
 def _search(meaning: Meaning | None, missing: str) -> str:

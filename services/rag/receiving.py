@@ -47,7 +47,7 @@ async def received(request: Request) -> NewDocument | NewUrl | tuple[Source, Wan
     media_type = request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
     if media_type == MULTIPART:
         async with request.form(max_files=1, max_fields=8, max_part_size=FORM_BYTES) as form:
-            return await _file(form)
+            return await filed(form)
     if media_type != "application/json":
         detail = f"Content-Type is {media_type!r}; send application/json, or a file as {MULTIPART}"
         raise Problem(415, "body-type-unknown", detail)
@@ -76,7 +76,8 @@ async def _json(request: Request) -> Any:
         raise Problem(400, "json-invalid", detail) from exc
 
 
-async def _file(form: FormData) -> tuple[Source, Wanted]:
+async def filed(form: FormData) -> tuple[Source, Wanted]:
+    """The file of a form, read, and what its other fields say of it. Raises `RequestValidationError`."""
     upload = form.get("file")
     if not isinstance(upload, UploadFile):
         raise _missing("file", "a file is wanted here, with a name")

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from services.web.problems import Problem
+from services.web.problems import Problem, told_by
 from services.web.route_path import route_path
 
 MAX_BODY_BYTES = 1024 * 1024
@@ -27,8 +27,7 @@ class BodyLimit:
             return
         most = self._larger.get(route_path(scope), self._max_bytes)
         if self._announced(scope) > most:
-            response = self._too_large(most).response(scope["state"]["request_id"])
-            await response(scope, receive, send)
+            await told_by(scope, self._too_large(most))(scope, receive, send)
             return
         await self._app(scope, self._counting(receive, most), send)
 

@@ -15,10 +15,13 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
+from starlette.types import Scope
 
 from services.llm.errors import AllProvidersFailed, ContextTooLong, DeadlineExceeded, Kind, LLMError
 from services.store.errors import StoreError
-from services.web.request_id import HEADER, request_id
+from services.web.page_paths import is_page
+from services.web.request_id import HEADER
+from services.web.route_path import route_path
 
 log = logging.getLogger("cutover.web")
 
@@ -184,24 +187,33 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(Exception, _unexpected)
 
 
+def told_by(scope: Scope, problem: Problem) -> Response:
+    """The problem document, or the page of it where people look: the app's `state.problem_page` makes that one."""
+    page = getattr(scope["app"].state, "problem_page", None) if "app" in scope else None
+    if page is not None and is_page(route_path(scope)):
+        told: Response = page(Request(scope), problem)
+        return told
+    return problem.response(scope["state"]["request_id"])
+
+
 async def _http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    return of_http(error).response(request_id(request))
+    return told_by(request.scope, of_http(error))
 
 
 async def _validation(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
-    return of_validation(error).response(request_id(request))
+    return told_by(request.scope, of_validation(error))
 
 
 async def _llm(request: Request, error: Exception) -> Response:
     assert isinstance(error, LLMError)
-    return of_llm(error).response(request_id(request))
+    return told_by(request.scope, of_llm(error))
 
 
 async def _store(request: Request, error: Exception) -> Response:
     assert isinstance(error, StoreError)
-    return of_store(error).response(request_id(request))
+    return told_by(request.scope, of_store(error))
 
 
 async def _gone(_request: Request, _error: Exception) -> Response:
@@ -209,4 +221,4 @@ async def _gone(_request: Request, _error: Exception) -> Response:
 
 
 async def _unexpected(request: Request, _error: Exception) -> Response:
-    return unexpected().response(request_id(request))
+    return told_by(request.scope, unexpected())

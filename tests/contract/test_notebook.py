@@ -149,6 +149,45 @@ class TestNotes:
         assert (fresh.is_stale, saved.is_stale, saved.summary) == (False, True, fresh.summary)
 
 
+class TestTheNewestFirst:
+    async def test_pages_follow_each_other_without_gap_or_repeat(self, notebook: Notebook) -> None:
+        """A page begins below the number of the last note of the page before."""
+        for title in "abcde":
+            await notebook.add(title, "x")
+        titles: list[list[str]] = []
+        before = None
+        while page := await notebook.newest(2, before):
+            titles.append([n.title for n in page])
+            before = page[-1].number
+
+        assert titles == [["e", "d"], ["c", "b"], ["a"]]
+
+    async def test_a_tag_leaves_those_that_accepted_it_under_any_of_its_names(self, notebook: Notebook) -> None:
+        """A suggestion is none yet, and a rejected tag none any more."""
+        accepted, waits, rejected = [await notebook.add(title, "x") for title in ("yes", "perhaps", "no")]
+        await notebook.judged(accepted.id, ["fans"], TagState.ACCEPTED)
+        await notebook.suggested(waits.id, suggested("fans"))
+        await notebook.judged(rejected.id, ["fans"], TagState.REJECTED)
+        await notebook.merge(["fans"], "cooling")
+
+        for name in ("fans", "cooling"):
+            assert [n.title for n in await notebook.newest(9, None, tag=name)] == ["yes"]
+        assert await notebook.newest(9, None, tag="unknown") == []
+
+    async def test_archived_notes_are_a_list_of_their_own_and_so_is_each_workspace(
+        self, notebooks: StoredNotebooks
+    ) -> None:
+        ours, theirs = notebooks.of("ours"), notebooks.of("theirs")
+        kept, away = await ours.add("kept", "x"), await ours.add("away", "x")
+        await ours.archive(away.id, is_archived=True)
+        await theirs.judged((await theirs.add("theirs", "x")).id, ["t"], TagState.ACCEPTED)
+        await ours.judged(kept.id, ["t"], TagState.ACCEPTED)
+
+        assert [n.title for n in await ours.newest(9, None)] == ["kept"]
+        assert [n.title for n in await ours.newest(9, None, archived=True)] == ["away"]
+        assert [n.title for n in await ours.newest(9, None, tag="t")] == ["kept"]
+
+
 class TestTags:
     async def test_a_new_suggestion_takes_the_place_of_an_old_one_only(self, notebook: Notebook) -> None:
         """What a person accepted or rejected stays, and is not suggested again."""

@@ -12,7 +12,7 @@ from tests.house.sources import imported, imports, module_name, python_files
 VALUES = ("services.llm.types", "services.llm.errors", "services.llm.spaces")
 LEAVES = ("services.settings", *VALUES, "services.llm.registry")
 WORDS = (*LEAVES, "services.llm.schemas", "services.llm.documents", "services.llm.sendable", "services.llm.mapping")
-SERVICE = ("services.web", "services.store", "services.admin", "services.llm")
+SERVICE = ("services.web", "services.pages", "services.store", "services.admin", "services.llm")
 
 MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "services.variable": (),
@@ -67,6 +67,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         "services.telemetry",
         "services.api_keys",
     ),
+    "services.pages": ("services.pages", "services.web", "services.llm", "services.settings"),
     "services.admin": ("services.web", "services.llm", "services.settings"),
     **{f"services.{s}": (f"services.{s}", *SERVICE) for s in ("rag", "notes", "ner")},
     **{f"services.{s}.app": (f"services.{s}", *SERVICE, "services.settings") for s in ("rag", "notes", "ner")},

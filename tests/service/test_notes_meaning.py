@@ -189,3 +189,27 @@ class TestWithoutVectors:
             assert (words, related.json()["by"], not_anyones.status_code) == ((["Rack"], "words"), "words", 403)
             assert (job["error_code"], "rerun" in job["error_message"]) == ("foreign-space", True)
             assert await found(desk, "hot") == (["Rack", "Heat"], "meaning")
+
+
+async def test_the_page_of_notes_says_whether_a_search_went_by_meaning(desk: Desk, themes: Themes) -> None:
+    """And that only words decided where nobody embeds now."""
+    await add(desk, "Fan", "It cools.")
+    by_meaning = (await desk.http.get("/ui/?q=hot")).text
+    themes.error = DeadError("gone")
+    by_words = (await desk.http.get("/ui/?q=cools")).text
+
+    assert "Search by words and meaning" in by_meaning
+    assert ("by meaning and words" in by_meaning, ">Fan</a>" in by_meaning) == (True, True)
+    assert ("No vector could be compared now" in by_words, ">Fan</a>" in by_words) == (True, True)
+
+
+async def test_the_page_of_a_note_says_why_it_has_no_vectors(settings: Settings, desk: Desk, themes: Themes) -> None:
+    """The store holds vectors of another model; the note is found by words."""
+    await add(desk, "Fan", "It cools.")
+    async with serving(settings, themes, ANOTHER) as other:
+        note = str((await other.http.post("/v1/notes", json={"title": "Soup", "text": "hot"})).json()["id"])
+        while (await other.http.get(f"/v1/notes/{note}")).json()["jobs"][0]["state"] != "failed":
+            await asyncio.sleep(0.01)
+        page = (await other.http.get(f"/ui/notes/{note}")).text
+
+    assert "found by its words only: its vectors could not be made" in page

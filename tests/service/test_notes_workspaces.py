@@ -85,3 +85,22 @@ async def test_an_export_brought_in_elsewhere_is_a_copy(notes: Desk, settings: S
 
     assert (await notes.http.get(f"/v1/notes/{note}", headers=theirs)).status_code == 404
     assert (await notes.http.get(f"/v1/notes/{note}", headers=ours)).json()["text"] == SECRET["text"]
+
+
+@pytest.mark.parametrize("path", ["", "/edit", "/history", "/related", "/delete"])
+async def test_pages_hold_nothing_of_another_workspace(notes: Desk, settings: Settings, note: str, path: str) -> None:
+    """A browser that signed in sees what its key's workspace holds; nothing of it before it signed in."""
+    let_in(settings, "theirs", workspace="theirs")
+    own = {"Origin": "http://service"}
+    assert (await notes.http.get(f"/ui/notes/{note}{path}")).status_code == 303
+    await notes.http.post("/ui/login", data={"key": "theirs"}, headers=own)
+    lists = [await notes.http.get(f"/ui/{p}") for p in ("", "?archived=true", "?q=xylophone", "tags", "jobs")]
+
+    assert (await notes.http.get(f"/ui/notes/{note}{path}")).status_code == 404
+    assert [r.status_code for r in lists] == [200] * len(lists)
+    assert not [r.text for r in lists if note in r.text or "Xylophone" in r.text or "hush" in r.text]
+    for deed in ("delete", "archived", "summary", "suggest", "tags", "edit", "history"):
+        sent = {"own": "x", "version": "1", "restore": "1", "title": "t", "text": "t"}
+        response = await notes.http.post(f"/ui/notes/{note}/{deed}", data=sent, headers=own)
+        assert (deed, response.status_code) in [(deed, 404), ("delete", 303)]
+    assert (await notes.http.get(f"/v1/notes/{note}", headers={"Authorization": "Bearer ours"})).json()["version"] == 1
