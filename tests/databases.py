@@ -38,7 +38,7 @@ def postgres_server() -> Iterator[str]:
 
 
 def _spare_the_disk(server: str) -> None:
-    """Leave flushing to the kernel: tests kill our processes, never this server, and its shutdown took minutes of it."""
+    """Leave flushing to the kernel: tests kill our processes, never this server, and flushing took minutes."""
     engine = sqlalchemy.create_engine(_driven(server), isolation_level="AUTOCOMMIT")
     with engine.connect() as c:
         for name in ("fsync", "full_page_writes"):

@@ -44,7 +44,7 @@ async def make_anew(request: Request, notes: UseCases) -> Response:
     if body is None or body.where == "vectors":  # those are every workspace's, for whoever holds the admin token
         problems = ["choose what to make anew, and name the model where it is about one"]
         return await _page(request, notes, None, "", problems=problems, model=sent.get("model", ""))
-    count = await notes.notebook.rerun(body.where)
+    count = sum((await notes.notebook.rerun(body.where)).values())
     said = "Nothing is to be made anew." if not count else f"{count} {'job' if count == 1 else 'jobs'} asked for."
     return await _page(request, notes, None, "", said=said)
 

@@ -18,8 +18,8 @@ from services.stack.local import READY_S, service_env, service_launch, work
 from services.stack.processes import Processes
 from services.stack.trial import NOBODY, free_port
 
-PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
-TICKS = os.sysconf("SC_CLK_TCK")
+SHARED_COUNTS = "PROMETHEUS_MULTIPROC_DIR"
+"""Its one worker shares its counts with nobody; even an empty one would make prometheus-client write files."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,7 +42,7 @@ class OwnService:
 
     def cpu_s(self) -> float:
         """Seconds of the processor of the service and of all that it has started, ended or not."""
-        return sum(_cpu_ticks(found.pid) for found in procfs.descendants(self.pid)) / TICKS
+        return sum(_cpu_ticks(found.pid) for found in procfs.descendants(self.pid)) / os.sysconf("SC_CLK_TCK")
 
     def store_bytes(self) -> tuple[int, int]:
         """The size of SQLite's file, and of its write-ahead log."""
@@ -76,12 +76,13 @@ def own_service(
             f"{upper}_STORE_URL_FILE": "",
             "CUTOVER_API_KEYS_FILE": "",
             "WEB_CONCURRENCY": "1",
-            "PROMETHEUS_MULTIPROC_DIR": "",
             **over,
         }
         try:
             with work(own, progress, env) as job:
-                record = job.start(service_launch(own, name, {**service_env(job), **here}))
+                child_env = {**service_env(job), **here}
+                child_env.pop(SHARED_COUNTS, None)
+                record = job.start(service_launch(own, name, child_env))
                 url = own.service_url(name)
                 ready.wait(
                     f"{name} at {url}",
@@ -98,7 +99,7 @@ def own_service(
 
 def _resident(pid: int) -> int:
     try:
-        return int((procfs.PROC / str(pid) / "statm").read_text().split()[1]) * PAGE_BYTES
+        return int((procfs.PROC / str(pid) / "statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
     except (OSError, IndexError):
         return 0  # gone meanwhile
 

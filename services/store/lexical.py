@@ -15,6 +15,13 @@ RANKED_ROWS = 4000
 """So many rows are ranked for a question, by its rarest terms: the others tell little and cost much."""
 
 SNIPPET_WORDS = 16
+FORGETS_SINCE = (3, 45)
+"""The SQLite from which FTS5's `secure-delete` is used: it came with 3.42.0, later versions mended it.
+
+Without it a deleted row's words stay in the index, marked as deleted, and `optimize` keeps such marks wherever its
+levels say that an older part might still need them (https://sqlite.org/fts5.html, 6.13).
+"""
+
 INDEXED_CHARS = 200_000
 """How much of a text PostgreSQL indexes; a tsvector may not be larger than 1 MiB."""
 
@@ -34,12 +41,10 @@ class WordIndex:
         """Make the index where it is missing."""
         columns = ", ".join(self._columns)
         if is_sqlite(c):
-            c.execute(
-                text(
-                    f"CREATE VIRTUAL TABLE IF NOT EXISTS {self._name} "
-                    f"USING fts5 ({columns}, tokenize = 'porter unicode61')"
-                )
-            )
+            made = "CREATE VIRTUAL TABLE IF NOT EXISTS"
+            c.execute(text(f"{made} {self._name} USING fts5 ({columns}, tokenize = 'porter unicode61')"))
+            if c.execute(text(f"SELECT 1 FROM {self._name} LIMIT 1")).first() is None:
+                self._forget_at_once(c)
             return
         kept = ", ".join(f"{name} TEXT NOT NULL" for name in self._columns)
         c.execute(
@@ -80,9 +85,21 @@ class WordIndex:
             c.execute(text(f"DELETE FROM {self._name} WHERE {key} = :key"), gone)
 
     def scrub(self, c: Connection) -> None:
-        """Let no word stay behind that only dropped rows held; after deleting, and costly on a large index."""
-        if is_sqlite(c):
-            c.execute(text(f"INSERT INTO {self._name} ({self._name}) VALUES ('optimize')"))
+        """Let no word stay behind that only dropped rows held; after deleting.
+
+        Costs nothing where SQLite deletes words at once. An index of an older SQLite, or in one, is made anew.
+        """
+        if is_sqlite(c) and not self._forgets_at_once(c):
+            self._forget_at_once(c)
+            c.execute(text(f"INSERT INTO {self._name} ({self._name}) VALUES ('rebuild')"))
+
+    def _forgets_at_once(self, c: Connection) -> bool:
+        return c.execute(text(f"SELECT v FROM {self._name}_config WHERE k = 'secure-delete'")).scalar() == 1
+
+    def _forget_at_once(self, c: Connection) -> None:
+        """From now on, as far as this SQLite can; one that cannot could not read the index afterwards."""
+        if (c.dialect.server_version_info or ()) >= FORGETS_SINCE:
+            c.execute(text(f"INSERT INTO {self._name} ({self._name}, rank) VALUES ('secure-delete', 1)"))
 
     def matches(self, c: Connection, words: str, *, snippet: str | None = None) -> Subquery | None:
         """Rows with any of `words`: `key`, `score` (higher is better), and `snippet` of that column where asked for.

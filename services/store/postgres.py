@@ -17,9 +17,7 @@ def engine(url: sqlalchemy.URL, *, name: str, connections: int) -> Engine:
 
     Every query of a store is short: to compile it, or to start processes for it, takes longer than it does.
     """
-    options = (
-        f"-csearch_path={name},public -clock_timeout={WAIT_S:.0f}s -cjit=off -cmax_parallel_workers_per_gather=0"
-    )
+    options = f"-csearch_path={name},public -clock_timeout={WAIT_S:.0f}s -cjit=off -cmax_parallel_workers_per_gather=0"
     return sqlalchemy.create_engine(
         url.set(drivername="postgresql+psycopg"),
         pool_size=connections,

@@ -38,7 +38,7 @@ def test_every_reason_is_explained(word: str) -> None:
 
 async def test_the_example_works(ner: Desk) -> None:
     """The schema of the page is kept, and the text of the page is read by it."""
-    schema, document = BODIES
+    schema, document, _split = BODIES
     fact = {"quote": document["text"], "subject": "Polaris", "predicate": "calls_at", "object": "Oslo"}
     names = [{"text": "Polaris", "type": "ship"}, {"text": "Oslo", "type": "port"}]
     ner.llm.answers = [answer(json.dumps({"entities": names, "relations": [fact]}))]

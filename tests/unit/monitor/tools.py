@@ -23,7 +23,7 @@ WORDS = {"sum", "by", "on", "ignoring", "group_left", "group_right", "and", "or"
 
 
 def asked(*argv: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(argv, cwd=cwd, capture_output=True, text=True, check=False, timeout=120)
+    return subprocess.run(argv, cwd=cwd, capture_output=True, text=True, check=False, timeout=600)
 
 
 def selectors(expr: str) -> list[tuple[str, frozenset[str]]]:
