@@ -21,6 +21,7 @@ HEAD = {"id": "chatcmpl-8f14e45fceea167a", "created": 1_790_000_000}
 RECORDED = b"GET /recorded "
 """Answered with the body of the latest POST, byte for byte."""
 
+NOT_FOUND = b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n"
 GAP = b"GET /gap/"
 """Followed by microseconds: the time between two frames of every later stream."""
 
@@ -113,6 +114,8 @@ class Upstream(asyncio.Protocol):
         elif head.startswith(GAP):
             self._standing.gap_s = int(head[len(GAP) :].split(b" ")[0]) / 1e6
             self._send(_response(b"{}"))
+        elif head.startswith(b"GET "):
+            self._send(NOT_FOUND)  # a client that asks which weights are served
         else:
             self._standing.recorded = rest[:length]
             self._answer(json.loads(rest[:length]))

@@ -32,6 +32,9 @@ CALLERS = ("invalid JSON schema in format", "invalid format:", "invalid option p
 TOO_LONG = ("exceeds maximum context length", "exceeds the context length", "exceeds the available context size")
 """What Ollama says, with 400 or 500, to a text that it was told not to cut."""
 
+BY_ITSELF = {"Connection": "close"}
+"""For what is asked beside the requests: no connection is left that a request would take for one of its own kind."""
+
 KEPT_FOR_S = 60.0
 """Seconds that an idle connection is kept; Ollama itself does not close them."""
 
@@ -159,8 +162,10 @@ class Ollama:
         """The digest of the model's manifest, by `/api/tags`; empty where it is not there. Raises `LLMError`."""
         with self._translated():
             name = self.model(alias)
-            found = [m.digest for m in (await self._sdk.list()).models if m.model in (name, f"{name}:latest")]
-            return (found[0] or "") if found else ""
+            answer = await self._sdk._client.get("/api/tags", headers=BY_ITSELF)  # the SDK's own call takes no headers
+            answer.raise_for_status()
+            listed = ollama.ListResponse(**answer.json()).models
+            return next((m.digest or "" for m in listed if m.model in (name, f"{name}:latest")), "")
 
     async def aclose(self) -> None:
         await self._sdk._client.aclose()  # the SDK has no public close (0.6.3)

@@ -36,6 +36,9 @@ FOREIGN = (
 )
 """What the SDK and its HTTP library raise; `translate` has a row for each."""
 
+BY_ITSELF = {"Connection": "close"}
+"""For what is asked beside the requests: no connection is left that a request would take for one of its own kind."""
+
 NO_LIST = (404, 405, 501)
 """Statuses of a server that does not list its models."""
 
@@ -168,7 +171,7 @@ class OpenAICompat:
         """
         try:
             with self._translated():
-                answer = await self._sdk.get("/models", cast_to=httpx2.Response)
+                answer = await self._sdk.get("/models", cast_to=httpx2.Response, options={"headers": BY_ITSELF})
                 served = [entry["id"] for entry in answer.json()["data"]]
         except ConfigError as exc:
             if exc.status in NO_LIST:
@@ -181,7 +184,7 @@ class OpenAICompat:
     async def weights(self, alias: str) -> str:
         """What the server says that it loaded (`root` of `/v1/models`); empty where it does not. Raises `LLMError`."""
         with self._translated():
-            answer = await self._sdk.get("/models", cast_to=httpx2.Response)
+            answer = await self._sdk.get("/models", cast_to=httpx2.Response, options={"headers": BY_ITSELF})
             name = self.model(alias)
             roots = [entry.get("root") for entry in answer.json()["data"] if entry.get("id") == name]
         return f"root:{roots[0]}" if roots and isinstance(roots[0], str) and roots[0] else ""
