@@ -28,13 +28,15 @@ def handlers(ner: Ner, deadline_s: float) -> Mapping[str, Handler]:
         ask, is_again = await _ask(graph, key), False
         while ask is not None:
             try:
-                return await ner.read_again(ask, graph, wishes, job)
+                await ner.read_again(ask, graph, wishes, job)
             except LLMError as exc:
                 root = exc.root if isinstance(exc, AllProvidersFailed) else exc
                 ask = None if is_again else _otherwise(ask, root)
                 if ask is None:
                     raise JobError(str(root.type), root.detail, permanent=root.kind is ErrorKind.CALLER) from exc
                 is_again = True
+            else:
+                ask = None
 
     return {KIND: read}
 
