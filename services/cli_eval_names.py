@@ -69,7 +69,7 @@ def _row(line: Line) -> tuple[str, ...]:
         _figure(line.span_f1),
         _figure(line.relation_f1),
         str(line.failed),
-        f"{line.median_s:.2f} s",
+        "" if line.median_s is None else f"{line.median_s:.2f} s",
     )
 
 

@@ -25,7 +25,7 @@ from services.llm.registry import model
 from services.llm.spaces import EmbeddingSpace, EmbedRequest
 from services.migration.workload import Workload
 from services.rag.ingest import AT_ONCE as AT_ONCE_IN_RAG
-from services.settings import Settings
+from services.settings import Pin, Settings
 from services.store.vectors import Space
 from services.web.meaning import meaning_for
 
@@ -97,7 +97,8 @@ async def embedded(settings: Settings, on_progress: Progress) -> Embedded:
 
 
 async def names_by_engines(settings: Settings, gold: Workload, progress: Callable[[str], None]) -> list[names.Line]:
-    """What each engine finds in NER's gold set. Raises `RegistryError`."""
+    """What each engine finds in NER's gold set, whichever of them NER is pinned to. Raises `RegistryError`."""
+    settings = replace(settings, pins={**settings.pins, names.SERVICE: Pin.AUTO})  # else the pin answers for both
     logging.getLogger("cutover.llm").setLevel(logging.CRITICAL)  # a line for each request; failures are counted
     alias = model(settings.aliases[names.SERVICE], settings.models_file).alias
     async with client_for(settings, names.SERVICE, CollectorRegistry()) as client:

@@ -74,9 +74,11 @@ def of_items(items: Sequence[Asked], names: Sequence[QualityMetric], *, nonce_fi
         scored = sum(GOLD[name] in item.gold for item in items)
         if scored < least:
             return f"items: {scored} of {len(items)} have gold.{GOLD[name]}; a verdict on {name} needs {least}"
-    told = {item.gold[ANSWERABLE] for item in items if ANSWERABLE in item.gold}
-    if QualityMetric.ANSWERABILITY in names and len(told) == 1:
-        return f"items: all have the same gold.{ANSWERABLE}, so an engine that never looks is always right; add others"
+    if QualityMetric.ANSWERABILITY in names:
+        told = {item.gold[ANSWERABLE] for item in items if ANSWERABLE in item.gold}
+        if len(told) == 1:
+            same = f"all have the same gold.{ANSWERABLE}, so an engine that never looks is always right"
+            return f"items: {same}; add others"
     return next((problem for path, own in asked.items() if (problem := _path(path, own))), "")
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Set
 
 from sqlalchemy import Connection, delete, select
 
@@ -18,18 +19,18 @@ from services.store.jobs import State
 
 KIND = "read"
 PRODUCED = r"(provider|model|digest)(!?=)(.{1,200})"
-"""Who read a document: `provider=ollama`, `model!=smollm2-135m`, `digest!=8b7a`."""
+"""Who read a document: `provider=ollama`, `model!=smollm2-135m`, `digest!=8b7a`; a digest by how it begins."""
+AT_ONCE = 500
+"""Jobs that one statement deletes."""
 _JOB = JOBS.table
 
 
 def rerun(c: Connection, workspace: str, where: str, *, at: str | None) -> int:
     """Jobs for what `wanted` finds, and how many; without `at` they are counted and not asked for."""
-    found = wanted(c, workspace, where)
+    found = list(dict.fromkeys(wanted(c, workspace, where)))
     if at is not None:
+        _make_way(c, workspace, {_payload(document_id) for document_id in found})
         for document_id in found:
-            waiting = _JOB.c.state.in_([State.QUEUED, State.FAILED])
-            about = (_JOB.c.workspace == workspace, _JOB.c.payload == _payload(document_id))
-            c.execute(delete(_JOB).where(*about, waiting))
             JOBS.enqueue(c, workspace=workspace, kind=KIND, payload={"document": document_id}, at=at)
     return len(found)
 
@@ -48,7 +49,9 @@ def wanted(c: Connection, workspace: str, where: str) -> list[str]:
     produced = re.fullmatch(PRODUCED, where)
     if produced is not None:
         column, sign, value = produced.groups()
-        query = query.where(READING.c[column] != value if sign == "!=" else READING.c[column] == value)
+        made = READING.c[column]
+        hit = made.startswith(value, autoescape=True) if column == "digest" else made == value
+        query = query.where(~hit if sign == "!=" else hit)
     elif where != "outdated":
         raise ValueError(f"where={where!r} is not one that `Rerun` takes")
     rows = c.execute(query).all()
@@ -71,6 +74,15 @@ def asked(c: Connection, workspace: str, prompt_version: str) -> tuple[Shape | N
 def forget(c: Connection, workspace: str, document_id: str) -> None:
     """A deleted document leaves no jobs."""
     c.execute(delete(_JOB).where(_JOB.c.workspace == workspace, _JOB.c.payload == _payload(document_id)))
+
+
+def _make_way(c: Connection, workspace: str, payloads: Set[str]) -> None:
+    """Jobs for these that wait, or failed, go. All are looked at once: no index leads from a payload to its job."""
+    waiting = _JOB.c.state.in_([State.QUEUED, State.FAILED])
+    query = select(_JOB.c.number, _JOB.c.payload).where(_JOB.c.workspace == workspace, _JOB.c.kind == KIND, waiting)
+    old = [row.number for row in c.execute(query) if row.payload in payloads]
+    for i in range(0, len(old), AT_ONCE):
+        c.execute(delete(_JOB).where(_JOB.c.number.in_(old[i : i + AT_ONCE])))
 
 
 def _is_outdated(c: Connection, workspace: str, prompt_version: str) -> bool:

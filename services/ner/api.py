@@ -156,7 +156,7 @@ async def asked(body: Extract | Read, text: str, graph: Graph) -> Ask:
     """What the use case is asked for. Raises `Problem` for a schema that is not there or has no predicates."""
     shape = await _shape(body, graph)
     relations = bool(shape.predicates) if body.relations is None else body.relations
-    if relations and not (shape.predicates or shape.is_open):
+    if relations and not shape.has_relations:
         raise Problem(422, "no-predicates", f"the schema {shape.name!r} has no predicates to look for relations by")
     return Ask(text=text, shape=shape, relations=relations, max_tokens=body.tokens(relations))
 

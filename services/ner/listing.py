@@ -22,18 +22,11 @@ _MADE = tuple(READING.c[name] for name in PRODUCER)
 
 def documents(c: Connection, workspace: str, limit: int, before: int | None) -> list[Listed]:
     """The newest first; `before` is the number of the last one seen."""
-    counted = func.count(MENTION.c.start)
-    read = (
-        select(READING.c.document, counted.label("mentions"))
-        .outerjoin(MENTION, MENTION.c.reading == READING.c.id)
-        .group_by(READING.c.document)
-        .subquery()
-    )
+    mentions = select(func.count()).where(MENTION.c.reading == READING.c.id).scalar_subquery().label("mentions")
     beginning = func.substr(DOCUMENT.c.text, 1, BEGINNING_CHARS).label("beginning")
     query = (
-        select(DOCUMENT.c.number, DOCUMENT.c.id, DOCUMENT.c.created_at, beginning, read.c.mentions, *_MADE)
+        select(DOCUMENT.c.number, DOCUMENT.c.id, DOCUMENT.c.created_at, beginning, mentions, *_MADE)
         .join(READING, READING.c.document == DOCUMENT.c.number)
-        .join(read, read.c.document == DOCUMENT.c.number)
         .where(DOCUMENT.c.workspace == workspace)
         .order_by(DOCUMENT.c.number.desc())
         .limit(limit)

@@ -9,7 +9,9 @@ from services.ner.schemas_graph import RelationInfo, Slug
 from services.web.fields import Body, Line, MaxTokens, Text
 from services.web.provenance import LLMInfo, Producer
 
-PLAIN_TOKENS, RELATION_TOKENS = 128, 512
+PLAIN_TOKENS, RELATION_TOKENS, MOST_TOKENS = 128, 512, 1024
+"""What an answer may have: where nobody says, with relations, and at all (`MaxTokens`)."""
+
 EXAMPLE = "Mara Quill moved gpu-2 from Tessel to the lab in Brenn."
 
 

@@ -99,8 +99,7 @@ class Ner:
 
     async def extract(self, ask: Ask, wishes: Wishes) -> Extraction:
         """What the text bears out of the answer; nothing is stored. Raises `LLMError`."""
-        extraction = await extracted(self._client, ask, wishes, service=self._service, alias=self._alias)
-        self._ungrounded.inc(extraction.grounded.ungrounded)
+        extraction = await self._found(ask, wishes)
         if self._names is None:
             return extraction
         seen = await asyncio.to_thread(self._names, ask.text)
@@ -118,9 +117,14 @@ class Ner:
 
         `job` is done with it.
         """
-        extraction = await self.extract(ask, wishes)
+        extraction = await self._found(ask, wishes)  # nobody would see candidates
         found = extraction.grounded
         await graph.put_again(ask.text, found.mentions, found.facts, self._made_by(extraction), job)
+
+    async def _found(self, ask: Ask, wishes: Wishes) -> Extraction:
+        extraction = await extracted(self._client, ask, wishes, service=self._service, alias=self._alias)
+        self._ungrounded.inc(extraction.grounded.ungrounded)
+        return extraction
 
     def _made_by(self, extraction: Extraction) -> Producer:
         version = prompts.version(extraction.ask.shape, relations=extraction.ask.relations)

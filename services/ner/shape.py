@@ -57,6 +57,11 @@ class Shape:
     example_text: str = ""
     example_answer: Mapping[str, Any] | None = None
 
+    @property
+    def has_relations(self) -> bool:
+        """Whether a reading can look for any: a list of no predicates is none that an answer could choose from."""
+        return bool(self.predicates) or self.is_open
+
     def predicate(self, name: str) -> Predicate | None:
         """The one of that name; in an open shape any name is a predicate between any two types."""
         found = next((p for p in self.predicates if p.name == name), None)

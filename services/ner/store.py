@@ -118,8 +118,9 @@ class Graph:
 
     async def rerun(self, where: str, *, is_dry_run: bool) -> int:
         """Jobs to read anew what `anew.wanted` finds, and how many; a dry run only counts them."""
-        at = None if is_dry_run else self._now()
-        count = await self._write(lambda c, w: anew.rerun(c, w, where, at=at))
+        if is_dry_run:
+            return await self._read(lambda c, w: anew.rerun(c, w, where, at=None))
+        count = await self._write(lambda c, w: anew.rerun(c, w, where, at=self._now()))
         self._wake()
         return count
 

@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import Connection, Table, delete, exists, insert, select, update
 
 from services.ner.grounding import Fact, Mention, Name
-from services.ner.names import key, shared, skeleton
+from services.ner.names import APART, key, shared, skeleton
 from services.ner.resemblance import nearest
 from services.ner.tables import (
     CANDIDATE,
@@ -144,13 +144,33 @@ def _new_entity(c: Connection, workspace: str, mention: Mention, others: Sequenc
     }
     entity = _new_id(c, insert(ENTITY).values(row))
     c.execute(update(ENTITY).where(ENTITY.c.id == entity).values(root=entity))
-    names = {identifier: name for identifier, name, _ in others}
-    for other, like in nearest(mention.text, others):
+    apart = keep_apart(c, workspace, entity, key(mention.text), mention.type)
+    names = {identifier: name for identifier, name, _ in others if identifier not in apart}
+    for other, like in nearest(mention.text, [each for each in others if each[0] in names]):
         pair = pair_of((key(mention.text), mention.type), (key(names[other]), mention.type))
         rejected = c.scalar(select(REJECTION.c.at).where(REJECTION.c.workspace == workspace, REJECTION.c.pair == pair))
         candidate = {"workspace": workspace, "low": other, "high": entity, "reason": like.reason, "score": like.score}
         c.execute(insert(CANDIDATE).values(**candidate, rejected=rejected is not None))
     return entity
+
+
+def keep_apart(c: Connection, workspace: str, entity: int, plain: str, type: str) -> set[int]:
+    """What was split off the name of key `plain`, which is `entity` now: its splits stand between them again."""
+    its_own = ENTITY.c.key.startswith(plain + APART, autoescape=True)
+    query = select(ENTITY.c.id).where(ENTITY.c.workspace == workspace, ENTITY.c.type == type, its_own)
+    apart = set(c.scalars(query.where(ENTITY.c.id != entity)))
+    c.execute(update(SPLIT).where(SPLIT.c.source.is_(None), SPLIT.c.made.in_(apart)).values(source=entity))
+    for other in apart:
+        not_one(c, workspace, entity, other)
+    return apart
+
+
+def not_one(c: Connection, workspace: str, one: int, other: int) -> None:
+    """No candidate ever joins the two: a person split them."""
+    pair = {"low": min(one, other), "high": max(one, other)}
+    if not c.execute(update(CANDIDATE).filter_by(**pair).values(rejected=True)).rowcount:
+        row = {"workspace": workspace, **pair, "reason": "split", "score": 0.0, "rejected": True}
+        c.execute(insert(CANDIDATE).values(row))
 
 
 def _others(c: Connection, workspace: str, type: str) -> list[tuple[int, str, str]]:

@@ -80,7 +80,7 @@ async def summaries(note_id: NoteId, notes: UseCases) -> SummariesInfo:
 
 
 async def restore(note_id: NoteId, notes: UseCases) -> SummariesInfo:
-    """The note has the earlier summary again; doing it twice changes nothing."""
+    """The note has the earlier summary again; asked twice, the one that it had before: they take turns."""
     try:
         note = await notes.notebook.restore_summary(note_id)
     except NothingBefore as exc:

@@ -16,7 +16,9 @@ from services.store.jobs import Job, State
 
 JOB = JOBS.table
 PRODUCED = r"(provider|model|digest)(!?=)(.{1,200})"
-"""What made a summary or a suggestion: `provider=ollama`, `model!=smollm2-135m`, `digest!=8b7a`."""
+"""What made a summary or a suggestion: `provider=ollama`, `model!=smollm2-135m`, `digest!=8b7a` (by how it begins)."""
+AT_ONCE = 500
+"""Jobs that one statement deletes."""
 
 
 def note_of(job: Job) -> str:
@@ -59,8 +61,7 @@ def rerun(c: Connection, workspace: str, where: str, *, at: str | None) -> Mappi
     """Jobs for what `wanted` finds, and how many of each kind; without `at` they are counted and not asked for."""
     found = dict.fromkeys(wanted(c, workspace, where))
     if at is not None:
-        for note_id, kind in found:
-            enqueue(c, workspace, note_id, [kind], at=at)
+        _enqueue_each(c, workspace, found, at=at)
     return Counter(kind for _, kind in found)
 
 
@@ -69,7 +70,7 @@ def wanted(c: Connection, workspace: str, where: str) -> list[tuple[str, Kind]]:
     produced = re.fullmatch(PRODUCED, where)
     if produced is not None:
         column, sign, value = produced.groups()
-        ours = [x != value if sign == "!=" else x == value for x in (SUMMARY.c[column], NOTE_TAG.c[column])]
+        ours = [_by(made.c[column], sign, value) for made in (SUMMARY, NOTE_TAG)]
         return _made(c, workspace, ours[0], ours[1])
     match where:
         case "stale":
@@ -88,9 +89,28 @@ def vectors_anew(c: Connection, *, at: str) -> int:
     VECTORS.clear(c)
     c.execute(delete(PASSAGE))
     notes = c.execute(select(NOTE.c.workspace, NOTE.c.id)).all()
-    for note in notes:
-        enqueue(c, note.workspace, note.id, [Kind.VECTORS], at=at)
+    for workspace in {note.workspace for note in notes}:
+        ours = [(note.id, Kind.VECTORS) for note in notes if note.workspace == workspace]
+        _enqueue_each(c, workspace, ours, at=at)
     return len(notes)
+
+
+def _enqueue_each(c: Connection, workspace: str, wanted: Iterable[tuple[str, Kind]], *, at: str) -> None:
+    """As `enqueue` for each. Waiting jobs are looked at once: no index leads from a payload to its job."""
+    new = {(_payload(note_id), str(kind)): note_id for note_id, kind in wanted}
+    waiting = JOB.c.state.in_([State.QUEUED, State.FAILED])
+    rows = c.execute(select(JOB.c.number, JOB.c.payload, JOB.c.kind).where(JOB.c.workspace == workspace, waiting))
+    old = [row.number for row in rows if (row.payload, row.kind) in new]
+    for i in range(0, len(old), AT_ONCE):
+        c.execute(delete(JOB).where(JOB.c.number.in_(old[i : i + AT_ONCE])))
+    for (_, kind), note_id in new.items():
+        JOBS.enqueue(c, workspace=workspace, kind=kind, payload={"note": note_id}, at=at)
+
+
+def _by(column: ColumnElement[str], sign: str, value: str) -> ColumnElement[bool]:
+    """Whether `value` made it; a digest is known by how it begins, as lists of models show it."""
+    hit = column.startswith(value, autoescape=True) if column.key == "digest" else column == value
+    return ~hit if sign == "!=" else hit
 
 
 def _failed(c: Connection, workspace: str) -> list[tuple[str, Kind]]:

@@ -7,7 +7,7 @@ import pytest
 from services.ner.grounding import Mention
 from services.ner.store import Graph, Graphs
 from services.ner.tables import JOBS
-from services.store.jobs import Job, LeaseLost
+from services.store.jobs import Job, JobError, LeaseLost
 from tests.contract.reading import PERSON, ids, made_by, read
 
 NAMES = {"Mara": PERSON}
@@ -36,6 +36,32 @@ async def test_they_are_chosen_by_who_read_them(graph: Graph, graphs: Graphs) ->
     assert (dry, none, twice) == (1, [], [1, 1])
     assert len(await graph.jobs(10, before=None, state=None)) == 1
     assert await graphs.of("theirs").rerun("provider!=vllm", is_dry_run=False) == 0
+
+
+async def test_a_digest_is_known_by_how_it_begins(graph: Graph) -> None:
+    """As lists of models show it; a percent sign in it is no wildcard."""
+    digest = "8b7a" + 60 * "0"
+    mention = Mention(text="Mara", type=PERSON, start=0, end=4)
+    await graph.put("Mara slept.", [mention], [], made_by("ollama").model_copy(update={"digest": digest}))
+    await read(graph, "Mara woke.", NAMES)
+    wheres = ("digest=8b7a", f"digest={digest}", "digest!=8b7a", "digest=b7a", "digest=%7a")
+
+    assert [await graph.rerun(where, is_dry_run=True) for where in wheres] == [1, 1, 1, 0, 0]
+
+
+async def test_a_document_that_failed_twice_is_one(graph: Graph, graphs: Graphs) -> None:
+    """Another rerun was asked for while the first ran; both gave up. The next one takes the place of both."""
+    await read(graph, "Mara slept.", NAMES, provider="ollama")
+    jobs = []
+    for _ in range(2):
+        await graph.rerun("provider=ollama", is_dry_run=False)
+        jobs.append(await claimed(graphs))
+    for job in jobs:
+        error = JobError("caller", "refused", permanent=True)
+        await graphs.database.write(lambda c, job=job, error=error: JOBS.failed(c, job, error, at=NOW))
+
+    assert await graph.rerun("failed", is_dry_run=False) == 1
+    assert [j.state for j in await graph.jobs(10, before=None, state=None)] == ["queued"]
 
 
 async def test_the_result_and_the_end_of_its_job_come_together(graph: Graph, graphs: Graphs) -> None:

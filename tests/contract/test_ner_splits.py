@@ -122,6 +122,40 @@ async def test_the_rest_keeps_its_name_when_the_source_is_gone(graph: Graph) -> 
     assert {e.name for e in await graph.entities("john", None, 10, None)} == {"John Smith"}
 
 
+async def test_a_name_that_comes_back_is_still_kept_apart(graph: Graph) -> None:
+    """As after a rerun by a model that misses it, and another by one that does not."""
+    john, document = await two(graph)
+    split = await graph.split(john, [Wanted(document_id=document)], "Brenn")
+    await read(graph, ONE, {"Tessel": FIRM})
+    gone = [s.source for s in await graph.splits(10, None)]
+    await read(graph, ONE, JOHN, WORKS)
+    back = (await ids(graph))["John Smith"]
+
+    assert (gone, await graph.candidates(10, None)) == ([None], [])
+    assert [s.source and s.source.id for s in await graph.splits(10, None)] == [back]
+    with pytest.raises(GraphError, match="undo that split first"):
+        await graph.merge(back, [split.made.id], across_types=False)
+
+
+@pytest.mark.parametrize("is_gone", [False, True], ids=["source there", "source gone"])
+async def test_undoing_one_split_keeps_the_other(graph: Graph, is_gone: bool) -> None:
+    """Of one that was split off twice over, and of two whose name is gone: what is one again stays apart from it."""
+    john, document = await two(graph)
+    third = await read(graph, "John Smith slept.", JOHN)
+    wanted = [Wanted(document_id=d) for d in (document, third)]
+    first = await graph.split(john, wanted[:1] if is_gone else wanted, "Brenn")
+    second = await graph.split(john if is_gone else first.made.id, wanted[1:], "junior")
+    if is_gone:
+        await read(graph, ONE, {"Tessel": FIRM})
+    await graph.undo_split(first.id)
+    now = (await ids(graph))["John Smith"]
+
+    assert [s.source and s.source.id for s in await graph.splits(10, None)] == [now]
+    assert await graph.candidates(10, None) == []
+    with pytest.raises(GraphError, match="undo that split first"):
+        await graph.merge(now, [second.made.id], across_types=False)
+
+
 async def test_a_deleted_document_takes_its_split_along(graph: Graph) -> None:
     """With the last mention of what was split off; nothing of it stays."""
     john, document = await two(graph)

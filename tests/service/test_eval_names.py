@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from services import cli_eval_names
+from services.evaluation import app
 from services.evaluation.names import Asker, Line, of_engines, of_spacy
 from services.llm.errors import DeadError
 from services.llm.types import Answer, ChatRequest
 from services.migration import workload
 from services.ner.grounding import Mention
 from services.rag.metrics import Estimate
+from services.settings import Pin, Settings
 from tests.service.scripted import ScriptedClient, answer
 
 GOLD = workload.load(Path(__file__).parents[2] / "bench" / "workloads" / "ner.toml", service="ner")
@@ -23,16 +28,16 @@ BY_TEXT = {str(item.body["text"]): item.gold for item in GOLD.items}
 class Readers(ScriptedClient):
     """Engines that know the gold, but for `gone` ones, and those that answer the `broken` texts with nothing."""
 
-    def __init__(self, *, gone: str = "", broken: int = 0) -> None:
+    def __init__(self, *, gone: str = "", broken: slice = slice(0)) -> None:
         super().__init__()
-        self.gone, self.broken = gone, broken
+        self.gone, self.broken = gone, list(BY_TEXT)[broken]
         self.relations_asked = 0
 
     async def chat(self, request: ChatRequest) -> Answer:
         """A lone fallback answers for the one that is gone, as the real client does."""
         text, first = request.messages[-1].content, request.first or ""
         assert isinstance(text, str)
-        if self.broken and text in list(BY_TEXT)[1 : self.broken + 1]:
+        if text in self.broken:
             raise DeadError("cut")
         gold, wants = BY_TEXT[text], "relations" in request.schema["properties"]  # type: ignore[index]
         self.relations_asked += wants
@@ -68,12 +73,53 @@ async def test_what_another_engine_had_to_answer_is_not_its_own() -> None:
 
 
 async def test_a_text_without_an_answer_scores_nothing_and_is_counted() -> None:
-    whole, cut = await lines(Readers()), await lines(Readers(broken=6))
+    whole, cut = await lines(Readers()), await lines(Readers(broken=slice(1, 7)))
     for reader, line in cut.items():
         before = whole[reader].span_f1
         assert line.failed > 6, "some of these texts have gold relations too"
         assert line.span_f1 is not None and before is not None
         assert line.span_f1.value == pytest.approx(before.value - 6 / 60, abs=0.02)
+
+
+async def test_one_text_that_fails_is_no_engine_that_is_not_there() -> None:
+    """Even where it is the first one."""
+    for line in (await lines(Readers(broken=slice(1)))).values():
+        assert (line.absent, line.failed > 0) == ("", True)
+
+
+async def test_the_time_is_that_of_its_own_answers() -> None:
+    """What it gave no answer to says nothing about how fast it answers."""
+
+    class Fading(Readers):
+        async def chat(self, request: ChatRequest) -> Answer:
+            """Each engine answers once."""
+            if [r.first for r in self.requests].count(request.first):
+                raise DeadError("gone")
+            self.requests.append(request)
+            return await super().chat(request)
+
+    found = await lines(Fading())
+    rows = [cli_eval_names._row(line) for line in found.values()]
+
+    assert [(line.absent, line.median_s) for line in found.values()] == [("", None)] * 2
+    assert [row[-1] for row in rows] == ["", ""]
+
+
+async def test_an_engine_that_ner_is_pinned_to_does_not_answer_for_both(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pins: list[Pin] = []
+
+    @asynccontextmanager
+    async def client_for(settings: Settings, service: str, registry: object) -> AsyncIterator[Readers]:
+        pins.append(settings.pins[service])
+        yield Readers()
+
+    monkeypatch.setattr(app, "client_for", client_for)
+    pinned = replace(settings, pins={**settings.pins, "ner": Pin.OLLAMA})
+    await app.names_by_engines(pinned, GOLD, lambda said: None)
+
+    assert pins == [Pin.AUTO]
 
 
 def test_spacy_is_scored_by_place_and_type() -> None:

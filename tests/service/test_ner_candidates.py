@@ -15,6 +15,7 @@ from services.ner.spacy_names import MODEL, unseen
 from services.settings import Settings, SettingsError, load
 from tests.service.scripted import TOKEN, Desk, ScriptedClient, served
 from tests.service.test_ner import entities, named
+from tests.service.test_ner_rerun import ended
 
 TEXT = "Mara Quill met Tessel in Brenn."
 MARA, TESSEL, BRENN = (
@@ -30,6 +31,24 @@ async def seeing(settings: Settings) -> AsyncIterator[Desk]:
     app = ner_app.build(settings, client=llm, names=lambda text: (MARA, TESSEL, BRENN))
     async with served(app, llm) as desk:
         yield desk
+
+
+async def test_a_rerun_looks_for_no_candidates(settings: Settings) -> None:
+    """Nobody would see them, and whoever waits for an answer waits for spaCy."""
+    seen: list[str] = []
+
+    def names(text: str) -> tuple[Mention, ...]:
+        seen.append(text)
+        return ()
+
+    llm = ScriptedClient()
+    llm.answers = [named(("Mara Quill", "person"))]
+    async with served(ner_app.build(settings, client=llm, names=names), llm) as desk:
+        await desk.http.post("/v1/documents", json={"text": TEXT})
+        await desk.http.post("/v1/rerun", json={"where": "provider=vllm"})
+        assert [job["state"] for job in await ended(desk)] == ["done"]
+
+    assert seen == [TEXT]
 
 
 async def test_what_the_model_did_not_see_is_listed_and_not_stored(seeing: Desk) -> None:

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from services.llm.errors import CallerError
+from services.llm.errors import CallerError, ContextTooLong, ErrorType, PartialError
+from services.ner.schemas import MOST_TOKENS, PLAIN_TOKENS, Read
 from tests.service.scripted import Desk, Hang, answer
 
 MARA = json.dumps({"entities": [{"text": "Mara", "type": "person"}]})
@@ -27,12 +28,13 @@ async def rerun(ner: Desk, where: str, *, dry_run: bool = False) -> int:
 
 
 async def ended(ner: Desk) -> list[dict[str, Any]]:
-    """The jobs, when none is left to do."""
-    while True:
-        jobs = (await ner.http.get("/v1/jobs")).json()["jobs"]
-        if all(job["state"] in ("done", "failed") for job in jobs):
-            return list(jobs)
-        await asyncio.sleep(0.01)
+    """The jobs, when none is left to do; one that waits for its next attempt has ended too, and says why."""
+    async with asyncio.timeout(30):
+        while True:
+            jobs = (await ner.http.get("/v1/jobs")).json()["jobs"]
+            if all(job["state"] in ("done", "failed") or job["error_code"] for job in jobs):
+                return list(jobs)
+            await asyncio.sleep(0.01)
 
 
 async def test_a_dry_run_counts_and_asks_nobody(ner: Desk) -> None:
@@ -90,7 +92,8 @@ async def test_a_document_that_is_deleted_meanwhile_stays_deleted(ner: Desk) -> 
     old = await read(ner, "Mara slept.", "ollama")
     ner.llm.answers = [Hang()]
     await rerun(ner, "provider=ollama")
-    await ner.llm.hanging.wait()
+    async with asyncio.timeout(30):
+        await ner.llm.hanging.wait()
     await ner.http.delete(f"/v1/documents/{old}")
 
     assert (await ner.http.get("/v1/jobs")).json()["jobs"] == []
@@ -106,6 +109,43 @@ async def test_a_schema_that_is_gone_is_said(ner: Desk) -> None:
     [job] = await ended(ner)
 
     assert (job["state"], job["error_code"]) == ("failed", "schema-missing")
+
+
+async def test_a_schema_without_predicates_is_not_asked_for_relations(ner: Desk) -> None:
+    """An engine could choose from none. The API refuses the same."""
+    await ner.http.put("/v1/schemas/people", json={"entity_types": ["person"], "predicates": [{"name": "met"}]})
+    await read(ner, "Mara slept.", "ollama", schema="people")
+    await ner.http.put("/v1/schemas/people", json={"entity_types": ["person"]})
+    asked = len(ner.llm.requests)
+    await rerun(ner, "outdated")
+    [job] = await ended(ner)
+
+    assert (job["state"], job["error_code"], len(ner.llm.requests)) == ("failed", "no-predicates", asked)
+
+
+async def test_a_long_answer_has_all_the_room_there_is(ner: Desk) -> None:
+    """What the first reading was allowed is not kept, so a cut answer is asked for once more, with the most."""
+    await read(ner, "Mara slept.", "ollama", max_tokens=MOST_TOKENS)
+    cut = PartialError("cut at max_tokens", text="", provider="vllm", type=ErrorType.BAD_RESPONSE)
+    ner.llm.answers = [cut, answer(MARA, provider="vllm")]
+    await rerun(ner, "provider=ollama")
+    [job] = await ended(ner)
+
+    assert (job["state"], job["attempts"]) == ("done", 1)
+    assert [r.sampling.max_tokens for r in ner.llm.requests[-2:]] == [PLAIN_TOKENS, MOST_TOKENS]
+    assert str(MOST_TOKENS) in str(Read.model_json_schema()["properties"]["max_tokens"])
+
+
+async def test_a_schema_of_ones_own_has_the_most_at_once(ner: Desk) -> None:
+    """Its lists may be long; where the window does not hold that much, the usual has to do."""
+    await ner.http.put("/v1/schemas/people", json={"entity_types": ["person"], "max_entities": 50})
+    await read(ner, "Mara slept.", "ollama", schema="people")
+    ner.llm.answers = [ContextTooLong("it does not fit"), answer(MARA, provider="vllm")]
+    await rerun(ner, "provider=ollama")
+    [job] = await ended(ner)
+
+    assert job["state"] == "done"
+    assert [r.sampling.max_tokens for r in ner.llm.requests[-2:]] == [MOST_TOKENS, PLAIN_TOKENS]
 
 
 async def test_a_changed_schema_makes_readings_outdated(ner: Desk) -> None:

@@ -52,6 +52,15 @@ async def test_a_dry_run_counts_by_producer_and_asks_for_nothing(notes: Desk) ->
     assert (await notes.http.get("/v1/jobs")).json()["jobs"] == []
 
 
+async def test_a_digest_is_known_by_how_it_begins(notes: Desk) -> None:
+    """As lists of models show it."""
+    digest = "8b7a" + 60 * "0"
+    await summarised(notes, "Old.", "ollama", digest)
+    wheres = ("digest=8b7a", f"digest={digest}", "digest!=8b7a", "digest=b7a")
+
+    assert [(await wanted(notes, where))["summaries"] for where in wheres] == [1, 1, 0, 0]
+
+
 async def test_what_one_engine_made_is_replaced_by_the_other_and_compared(notes: Desk) -> None:
     """The earlier one is there until the new one is, and after it beside it; a person may take it back."""
     note_id = await summarised(notes, "By Ollama.", "ollama")

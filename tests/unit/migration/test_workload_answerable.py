@@ -57,6 +57,12 @@ def test_what_is_wrong_with_one_question_is_named(house: House, changes: dict[st
         workload.load(asking(house, changes=changes), service="notes")
 
 
+def test_gold_that_no_metric_reads_breaks_nothing(house: House) -> None:
+    """Whatever it is."""
+    odd = {'"answer_match", "answerability"': '"answer_match"', KNOWN: 'phrases = ["word"], answerable = ["a"]'}
+    assert workload.load(asking(house, unknown=0, changes=odd), service="notes").item("r00").gold["answerable"] == ["a"]
+
+
 def test_questions_of_one_kind_only_cannot_tell_a_careful_engine_from_a_careless_one(house: House) -> None:
     with pytest.raises(WorkloadError, match=r"all have the same gold\.answerable, so an engine that never looks"):
         workload.load(asking(house, unknown=0), service="notes")
