@@ -139,7 +139,7 @@ def test_documents_come_in_by_file_are_read_by_a_job_and_go(page: Page, rag: Ser
     page.get_by_role("button", name="Upload").click()
 
     expect(page.locator(".state-done")).to_be_visible(timeout=30_000)
-    expect(page.get_by_role("link", name="Rack manual of paper")).to_be_visible()
+    expect(page.get_by_role("link", name="Rack manual of paper", exact=True)).to_be_visible()
     page.get_by_label("New collection").fill("Runbooks")
     page.get_by_role("button", name="Make").click()
     page.get_by_label("Title", exact=True).fill("A note")
@@ -156,7 +156,7 @@ def test_documents_come_in_by_file_are_read_by_a_job_and_go(page: Page, rag: Ser
     page.get_by_role("link", name="Delete", exact=True).click()
     page.get_by_role("button", name="Delete for good").click()
     expect(page.get_by_role("heading", name="Documents", exact=True)).to_be_visible()
-    expect(page.get_by_role("link", name="A note")).to_have_count(0)
+    expect(page.get_by_role("link", name="A note", exact=True)).to_have_count(0)
 
 
 def test_what_a_document_says_is_never_run(page: Page, rag: Served) -> None:
