@@ -137,7 +137,9 @@ class _Reader:
         vllm_port, ollama_port = self._port("CUTOVER_VLLM_PORT"), self._port("CUTOVER_OLLAMA_PORT")
         ports = {s: self._port(f"CUTOVER_{s.upper()}_PORT") for s in SERVICES}
         monitor_port = self._port("CUTOVER_MONITOR_PORT")
-        self._distinct({"vllm": vllm_port, "ollama": ollama_port, "monitor": monitor_port, **ports})
+        engines = {"vllm": vllm_port, "ollama": ollama_port}
+        own = {name: port for name, port in engines.items() if not self._values[f"{name.upper()}_URL"]}
+        self._distinct({**own, "monitor": monitor_port, **ports})
         return Settings(
             home=home,
             state_dir=self._folder("CUTOVER_STATE_DIR", home / "state"),
