@@ -137,9 +137,7 @@ class _Reader:
         vllm_port, ollama_port = self._port("CUTOVER_VLLM_PORT"), self._port("CUTOVER_OLLAMA_PORT")
         ports = {s: self._port(f"CUTOVER_{s.upper()}_PORT") for s in SERVICES}
         monitor_port = self._port("CUTOVER_MONITOR_PORT")
-        engines = {"vllm": vllm_port, "ollama": ollama_port}
-        own = {name: port for name, port in engines.items() if not self._values[f"{name.upper()}_URL"]}
-        self._distinct({**own, "monitor": monitor_port, **ports})
+        self._distinct({"vllm": vllm_port, "ollama": ollama_port, "monitor": monitor_port, **ports})
         return Settings(
             home=home,
             state_dir=self._folder("CUTOVER_STATE_DIR", home / "state"),
@@ -198,7 +196,9 @@ class _Reader:
         return 0
 
     def _distinct(self, ports: Mapping[str, int]) -> None:
-        named = {f"CUTOVER_{who.upper()}_PORT": port for who, port in ports.items()}
+        """An engine that is given by its URL takes no port."""
+        given = {who for who in ("vllm", "ollama") if self._values[f"{who.upper()}_URL"]}
+        named = {f"CUTOVER_{who.upper()}_PORT": port for who, port in ports.items() if who not in given}
         for port in dict.fromkeys(port for port in named.values() if port):
             names = [name for name, at in named.items() if at == port]
             if len(names) > 1:
