@@ -196,7 +196,9 @@ class _Reader:
         return 0
 
     def _distinct(self, ports: Mapping[str, int]) -> None:
-        named = {f"CUTOVER_{who.upper()}_PORT": port for who, port in ports.items()}
+        """An engine that is given by its URL takes no port."""
+        given = {who for who in ("vllm", "ollama") if self._values[f"{who.upper()}_URL"]}
+        named = {f"CUTOVER_{who.upper()}_PORT": port for who, port in ports.items() if who not in given}
         for port in dict.fromkeys(port for port in named.values() if port):
             names = [name for name, at in named.items() if at == port]
             if len(names) > 1:

@@ -37,6 +37,7 @@ WHYS = {
 """Why a fact was not taken, in words."""
 
 Place = Annotated[int, Query(ge=0, le=2**31 - 1)]
+Known = Annotated[str, Query(max_length=100, pattern=r"^[^\x00]*$")]
 
 
 def router() -> APIRouter:
@@ -52,7 +53,7 @@ def router() -> APIRouter:
     return routes
 
 
-async def home(request: Request, graph: Seen, document_id: str = "") -> Response:
+async def home(request: Request, graph: Seen, document_id: Known = "") -> Response:
     """The form; with the text of a known document in it where one is named."""
     found = await graph.document(document_id) if document_id else None
     text = found[0].text if found else ""

@@ -38,5 +38,7 @@ class NoteSources:
 
     async def _looked_up(self, citation: Citation) -> Citation:
         note = await self._notebook.get(citation.note_id)
-        found = "" if note is None else note.text[citation.start : citation.end]
-        return replace(citation, verified=found == citation.quote)
+        if note is None:
+            return citation
+        found = note.text[citation.start : citation.end]
+        return replace(citation, version=note.version, verified=found == citation.quote)

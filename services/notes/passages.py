@@ -22,11 +22,15 @@ _STEM_CHARS = 4
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Citation:
-    """A sentence that the answer rests on; `verified` where the note, read again, still says it at that place."""
+    """A sentence that the answer rests on; `verified` where the note, read again, still says it at that place.
+
+    `version` is the note's that was read last.
+    """
 
     n: int
     note_id: str
     title: str
+    version: int
     start: int
     end: int
     quote: str
@@ -71,7 +75,10 @@ def _citation(n: int, piece: Passage, answer: str) -> Citation:
     start, end = max(spans, key=lambda span: _shared(said, piece.text[slice(*span)]))
     quote = piece.text[start:end].rstrip()
     at = piece.start + start
-    return Citation(n=n, note_id=piece.note_id, title=piece.title, start=at, end=at + len(quote), quote=quote)
+    end = at + len(quote)
+    return Citation(
+        n=n, note_id=piece.note_id, title=piece.title, version=piece.version, start=at, end=end, quote=quote
+    )
 
 
 def _shared(wanted: Sequence[str], text: str) -> int:

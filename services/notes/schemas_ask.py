@@ -33,13 +33,17 @@ class NotePassage(BaseModel):
 
 
 class NoteCitation(BaseModel):
-    """A sentence the answer rests on; `verified`: the note was read again after the answer and still says it there."""
+    """A sentence the answer rests on; `verified`: the note was read again after the answer and still says it there.
+
+    `version` is the one that was read again: in a later one the sentence may stand elsewhere.
+    """
 
     model_config = ConfigDict(from_attributes=True)
 
     n: int
     note_id: str
     title: str
+    version: int
     start: int
     end: int
     quote: str

@@ -39,11 +39,15 @@ class Row:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Listed:
-    """Rows, the address of what comes after them, and what a search went by."""
+    """Rows, the address of what comes after them, and what a search went by.
+
+    `of_best` is how many hits were looked at for the tag, where there may have been more; else 0.
+    """
 
     rows: Sequence[Row]
     onward: str = ""
     by: FoundBy | None = None
+    of_best: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,7 +107,8 @@ async def _found(notes: Notes, wanted: Wanted) -> Listed:
     rows = [row for hit in hits if (row := await _row(notes, hit, wanted.tag)) is not None]
     is_more = len(rows) > wanted.limit
     onward = wanted.address(limit=min(wanted.limit + SHOWN, MAX_PAGE)) if is_more else ""
-    return Listed(rows=rows[: wanted.limit], onward=onward, by=by)
+    of_best = MAX_PAGE if wanted.tag and len(hits) >= MAX_PAGE else 0
+    return Listed(rows=rows[: wanted.limit], onward=onward, by=by, of_best=of_best)
 
 
 async def _row(notes: Notes, hit: NoteHit, tag: str) -> Row | None:

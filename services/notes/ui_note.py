@@ -22,6 +22,7 @@ NEAR = 6
 """Notes that are shown as like it."""
 
 Place = Annotated[int, Query(ge=0, le=2**53)]
+OfVersion = Annotated[int, Query(ge=0, le=10**9)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,9 +61,12 @@ def router() -> APIRouter:
     return routes
 
 
-async def show(note_id: NoteId, request: Request, notes: UseCases, start: Place = 0, end: Place = 0) -> Response:
-    """The note; `start` and `end` are the place of a citation in its text."""
-    return note_page(request, await known(notes, note_id), place=(start, end))
+async def show(
+    note_id: NoteId, request: Request, notes: UseCases, start: Place = 0, end: Place = 0, version: OfVersion = 0
+) -> Response:
+    """The note; `start` and `end` are the place of a citation in its text as it was at `version`."""
+    note = await known(notes, note_id)
+    return note_page(request, note, place=(start, end), cited=version or note.version)
 
 
 async def related(note_id: NoteId, request: Request, notes: UseCases) -> Response:
@@ -99,12 +103,17 @@ def note_page(
     *,
     part: str = "",
     place: tuple[int, int] = (0, 0),
+    cited: int | None = None,
     made: Made | None = None,
     tag_problems: Sequence[str] = (),
     said: str = "",
     own: str = "",
 ) -> Response:
-    """The note's page, or the template `part` of it where htmx asks. `said` is what was just done, in words."""
+    """The note's page, or the template `part` of it where htmx asks. `said` is what was just done, in words.
+
+    `place` is marked unless the note was saved since the version `cited`: other words stand there now.
+    """
+    changed_since = cited if cited not in (None, note.version) else None
     problem = made.problem if made else None
     template = part if part and request.headers.get("HX-Request") else "note.html"
     return page(
@@ -112,7 +121,8 @@ def note_page(
         template,
         status=problem.status_code if problem else 422 if tag_problems else 200,
         note=note,
-        marked=marked(note.text, *place),
+        marked=marked(note.text, *((0, 0) if changed_since else place)),
+        changed_since=changed_since,
         summary_jobs=_jobs(note, Kind.SUMMARY),
         tag_jobs=_jobs(note, Kind.TAGS),
         vector_jobs=_jobs(note, Kind.VECTORS),

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
 from services.llm.rollout import Stage, Standing
-from services.pages.rendering import page
+from services.pages.rendering import keys_are_wanted, page
 from services.pages.site import TITLES, Site, site
 from services.pages.words import engine
 from services.web.page_paths import PAGES
-from services.web.room import room
+from services.web.room import Client, room
+
+READY_WITHIN_S = 2.0
+"""An engine that hangs takes 15 s to say nothing."""
 
 STAGES = {
     Stage.OLLAMA: "on Ollama; not moved yet",
@@ -46,15 +50,26 @@ async def now(request: Request) -> Response:
 async def _seen(request: Request) -> dict[str, Any]:
     here, client = site(request), room(request).client
     status = client.status()
+    tells_errors = not keys_are_wanted(request)
     return {
         "services": _services(here),
         "rollout_problem": here.rollout.problem,
         "pin": status["pin"],
         "fallbacks": status.get("fallbacks_5m"),
-        "providers": [_provider(name, state) for name, state in status["providers"].items()],
-        "not_ready": await client.ready(),
+        "providers": [_provider(name, state, tells_errors) for name, state in status["providers"].items()],
+        "tells_errors": tells_errors,
+        **await _readiness(client),
         "model": here.model,
     }
+
+
+async def _readiness(client: Client) -> dict[str, Any]:
+    """Why no provider generates, or that none said soon enough whether it does: somebody waits for the page."""
+    try:
+        async with asyncio.timeout(READY_WITHIN_S):
+            return {"not_ready": await client.ready(), "is_unknown": False}
+    except TimeoutError:
+        return {"not_ready": None, "is_unknown": True}
 
 
 def _services(here: Site) -> list[dict[str, Any]]:
@@ -74,7 +89,8 @@ def _standing(name: str, title: str, standing: Standing, here: Site) -> dict[str
     }
 
 
-def _provider(name: str, state: Any) -> dict[str, Any]:
+def _provider(name: str, state: Any, tells_errors: bool) -> dict[str, Any]:
+    """An error may hold an upstream's own words: with API keys it is an operator's to read, as over the API."""
     breaker = str(state["breaker"])
     return {
         "title": engine(name),
@@ -83,5 +99,5 @@ def _provider(name: str, state: Any) -> dict[str, Any]:
         "in_flight": state.get("in_flight"),
         "limit": state.get("limit"),
         "queued": state.get("queued"),
-        "last_error": state.get("last_error") or "",
+        "last_error": (tells_errors and state.get("last_error")) or "",
     }

@@ -36,7 +36,12 @@ def reason(code: str) -> str:
 
 
 def fallback_words(llm: LLMInfo) -> str:
-    """How it came that not the first provider answered: "vLLM did not answer: ...; Ollama did"; "" where it did."""
+    """How it came that not the first provider answered: "vLLM did not answer: ...; Ollama did"; "" where it did.
+
+    Who stands behind the one that answered may be among the skipped as well; that alone is no fallback.
+    """
+    if llm.fallback_reason is None:
+        return ""
     failed = [f"{engine(a.provider)} did not answer: {reason(a.error)}" for a in llm.attempts if a.error]
     skipped = [f"{engine(s.provider)} was not asked: {reason(s.reason)}" for s in llm.skipped]
     told = [*skipped, *failed]

@@ -17,7 +17,7 @@ from services.rag.receiving import FORM_BYTES, filed
 from services.rag.schemas import NewDocument
 from services.rag.schemas_ingest import NewUrl
 from services.rag.store import CollectionGone, Document
-from services.rag.ui_jobs import job_rows
+from services.rag.ui_jobs import job_rows, many
 from services.store.jobs import Job
 from services.web.page_paths import PAGES
 from services.web.paging import After
@@ -41,6 +41,7 @@ def router() -> APIRouter:
     add("/url", add_url, methods=["POST"])
     add("/text", add_text, methods=["POST"])
     add("/{document_id}", show_one, methods=["GET"])
+    add("/{document_id}/delete", ask_to_delete, methods=["GET"])
     add("/{document_id}/delete", delete, methods=["POST"])
     add("/{document_id}/reindex", reindex, methods=["POST"])
     return routes
@@ -99,6 +100,18 @@ async def show_one(
         document=document,
         collection_name=names.get(document.collection, ""),
         **_parts(document, start, end, at),
+    )
+
+
+async def ask_to_delete(request: Request, document_id: Id, rag: UseCases) -> Response:
+    """The question before the deed, a page of its own, so that it needs no script."""
+    document = await rag.documents.get(document_id)
+    if document is None:
+        raise missing("document", document_id)
+    address = f"documents/{document_id}"
+    with_it = f"its {many(document.chunks, 'passage')} and its place in searches"
+    return page(
+        request, "delete.html", kind="document", name=document.title, with_it=with_it, address=address, back=address
     )
 
 

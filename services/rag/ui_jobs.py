@@ -9,7 +9,7 @@ from fastapi import APIRouter, Request, Response
 from services.pages.forms import fields, parsed
 from services.pages.rendering import go, page
 from services.rag.api import Id, UseCases
-from services.rag.api_collections import add_collection, delete_collection, rename_collection
+from services.rag.api_collections import add_collection, delete_collection, get_collection, rename_collection
 from services.rag.api_ingest import forget_job, list_jobs, retry_job
 from services.rag.schemas_ingest import NewCollection
 from services.store.jobs import State
@@ -30,6 +30,7 @@ def router() -> APIRouter:
     add("/jobs/{job_id}/forget", forget, methods=["POST"])
     add("/collections", new_collection, methods=["POST"])
     add("/collections/{collection_id}/rename", rename, methods=["POST"])
+    add("/collections/{collection_id}/delete", ask_to_delete, methods=["GET"])
     add("/collections/{collection_id}/delete", delete, methods=["POST"])
     return routes
 
@@ -73,7 +74,26 @@ async def rename(request: Request, collection_id: Id, rag: UseCases) -> Response
     return go(request, f"{LIST}?collection={collection_id}")
 
 
+async def ask_to_delete(request: Request, collection_id: Id, rag: UseCases) -> Response:
+    """The question before the deed, with how many documents go."""
+    found = await get_collection(collection_id, rag)
+    return page(
+        request,
+        "delete.html",
+        kind="collection",
+        name=found.name,
+        with_it=many(found.documents, "document"),
+        address=f"collections/{collection_id}",
+        back="documents",
+    )
+
+
 async def delete(request: Request, collection_id: Id, rag: UseCases) -> Response:
     """With its documents."""
     await delete_collection(collection_id, rag)
     return go(request, LIST)
+
+
+def many(number: int, what: str) -> str:
+    """`number` of `what` in words: "1 document", "2 documents"."""
+    return f"{number:,} {what}" if number == 1 else f"{number:,} {what}s"

@@ -5,6 +5,7 @@ from __future__ import annotations
 PAGES = "/ui"
 STATIC = f"{PAGES}/static"
 LOGIN = f"{PAGES}/login"
+LOGOUT = f"{PAGES}/logout"
 
 
 def is_page(path: str) -> bool:
@@ -13,5 +14,8 @@ def is_page(path: str) -> bool:
 
 
 def is_open_page(path: str) -> bool:
-    """Whether a page needs no key even where there are some: what a page is made with, and where one signs in."""
-    return path == LOGIN or path.startswith(f"{STATIC}/")
+    """Whether a page needs no key even where there are some: what a page is made with, and where one signs in or out.
+
+    Whose key opens nothing here, or has no request left, must be able to sign out all the same.
+    """
+    return path in (LOGIN, LOGOUT) or path.startswith(f"{STATIC}/")

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import uvicorn
 from fastapi import FastAPI
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from services.ner import app as ner_app
 from services.notes import app as notes_app
@@ -29,6 +29,7 @@ BUILD: Mapping[str, Callable[..., FastAPI]] = {
     "ner": ner_app.build,
 }
 STARTS_WITHIN_S = 30.0
+expect.set_options(timeout=20_000)  # what is waited for may need a poll of the page, on a machine that is busy
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -101,9 +101,16 @@ def test_buttons_zoom(graph: Page) -> None:
     graph.get_by_role("button", name="Zoom in").click()
     nearer = graph.evaluate(f"{CY}.zoom()")
     graph.get_by_role("button", name="Zoom out").click()
+    out = graph.evaluate(f"{CY}.zoom()")
+    for _ in range(3):
+        graph.get_by_role("button", name="Zoom out").click()
+    small = graph.evaluate(f"{CY}.zoom()")
     graph.get_by_role("button", name="Whole").click()
+    whole = graph.evaluate(f"{CY}.zoom()")
 
     assert nearer > before
+    assert small < out < nearer
+    assert whole > small
 
 
 def test_a_type_is_filtered_and_a_name_found(graph: Page) -> None:

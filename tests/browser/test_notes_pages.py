@@ -7,7 +7,7 @@ import json
 import zipfile
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 
 from services.llm.errors import CallerError, DeadError
 from tests.browser.conftest import Served
@@ -32,6 +32,12 @@ def save(page: Page, notes: Served, note: str, text: str) -> None:
     body = {"title": FAN["title"], "text": text}
     response = page.request.put(f"{notes.url}/v1/notes/{note}", data=body, headers={"If-Match": "*"})
     assert response.status == 200
+
+
+def refuse(route: Route, seen: list[str]) -> None:
+    """As a busy store does."""
+    seen.append(route.request.method)
+    route.fulfill(status=503, content_type="text/html", body='<div role="alert">The store did not answer.</div>')
 
 
 class TestLooks:
@@ -161,18 +167,27 @@ class TestMadeByModels:
         expect(page.get_by_role("list", name="Suggested tags")).to_have_count(0)
         fine(page, "notes-made")
 
-    def test_a_job_ends_on_the_open_page_and_takes_no_typed_words(self, page: Page, notes: Served) -> None:
-        """The first attempt fails, the second, some seconds later, does not; meanwhile somebody types a tag."""
+    def test_a_job_ends_on_the_open_page_and_takes_no_typed_words(
+        self, page: Page, notes: Served, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The first attempt fails, the second, some seconds later, does not; meanwhile somebody types a tag.
+
+        The page asks every two seconds; it goes on asking when it was refused once.
+        """
+        monkeypatch.setattr("services.store.jobs.FIRST_BACKOFF_S", 15.0)
+        refused: list[str] = []
         note = add(page, notes)
         notes.llm.answers = [answer(json.dumps({"new": ["fan"]}))]
         page.request.post(f"{notes.url}/v1/notes/{note}/tags:suggest")
         save(page, notes, note, FAN["text"])
         notes.llm.answers = [DeadError("gone", provider="ollama"), answer(json.dumps({"new": ["thursday"]}))]
         page.request.post(f"{notes.url}/v1/rerun", data={"where": "stale"})
+        page.route("**/ui/notes/*/tags", lambda route: refuse(route, refused), times=1)
         page.goto(f"{notes.url}/ui/notes/{note}")
         expect(page.get_by_text("A new suggestion is")).to_be_visible()
         page.get_by_label("Tags of your own").press_sequentially("mine, to")
-        expect(page.get_by_role("button", name="accept thursday")).to_be_visible(timeout=30_000)
+        expect(page.get_by_role("button", name="accept thursday")).to_be_visible(timeout=60_000)
+        assert refused == ["GET"]
         expect(page.get_by_label("Tags of your own")).to_be_focused()
         page.keyboard.type("o")
         expect(page.get_by_label("Tags of your own")).to_have_value("mine, too")

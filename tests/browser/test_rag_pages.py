@@ -84,6 +84,10 @@ def test_words_are_seen_as_they_come_and_leaving_ends_the_work(page: Page, rag: 
     fine(page, "rag-streaming")
     page.get_by_role("link", name="Documents").click()
     expect(page.get_by_role("heading", name="Documents", exact=True)).to_be_visible()
+    for _ in range(200):
+        if rag.llm.left_early.is_set():
+            break
+        page.wait_for_timeout(50)
     assert rag.llm.left_early.is_set()
 
 
@@ -135,7 +139,7 @@ def test_documents_come_in_by_file_are_read_by_a_job_and_go(page: Page, rag: Ser
     page.get_by_role("button", name="Upload").click()
 
     expect(page.locator(".state-done")).to_be_visible(timeout=30_000)
-    expect(page.get_by_role("link", name="Rack manual of paper")).to_be_visible()
+    expect(page.get_by_role("link", name="Rack manual of paper", exact=True)).to_be_visible()
     page.get_by_label("New collection").fill("Runbooks")
     page.get_by_role("button", name="Make").click()
     page.get_by_label("Title", exact=True).fill("A note")
@@ -145,12 +149,14 @@ def test_documents_come_in_by_file_are_read_by_a_job_and_go(page: Page, rag: Ser
     expect(page.get_by_text("in Runbooks")).to_be_visible()
     page.goto(f"{rag.url}/ui/documents")
     fine(page, "rag-documents")
-    page.once("dialog", lambda dialog: dialog.dismiss())
-    page.get_by_role("button", name="Delete A note").click()
-    expect(page.get_by_role("link", name="A note")).to_be_visible()
-    page.once("dialog", lambda dialog: dialog.accept())
-    page.get_by_role("button", name="Delete A note").click()
-    expect(page.get_by_role("link", name="A note")).to_have_count(0)
+    page.get_by_role("link", name="Delete A note").click()
+    fine(page, "rag-delete")
+    page.get_by_role("link", name="Keep it").click()
+    expect(page.get_by_role("heading", name="A note")).to_be_visible()
+    page.get_by_role("link", name="Delete", exact=True).click()
+    page.get_by_role("button", name="Delete for good").click()
+    expect(page.get_by_role("heading", name="Documents", exact=True)).to_be_visible()
+    expect(page.get_by_role("link", name="A note", exact=True)).to_have_count(0)
 
 
 def test_what_a_document_says_is_never_run(page: Page, rag: Served) -> None:

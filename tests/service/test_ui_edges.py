@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
+from dataclasses import replace
 
 import pytest
 
@@ -57,6 +59,22 @@ async def test_a_key_of_another_service_is_told_which(settings: Settings, llm: S
     assert told.status_code == 403 and "for notes, not for rag" in told.text and "set-cookie" not in told.headers
 
 
+async def test_one_signs_out_whatever_the_key_may_do(settings: Settings, llm: ScriptedClient) -> None:
+    """With no request left, and with a key that is another service's by now."""
+    key = Key(name="m", digest=digest("k"), workspace="w", created_at="", requests_per_s=0.001, burst=1)
+    change(settings.api_keys.file, lambda _: [key])
+    async with served(rag_app.build(settings, client=llm), llm) as rag:
+        for services in ((), ("notes",)):
+            await rag.http.post("/ui/login", data={"key": "k"}, headers=OURS)
+            change(settings.api_keys.file, lambda _, of=services: [replace(key, services=of)])
+            shut = [(await rag.http.get("/ui/")).status_code for _ in range(2)]
+            other = await rag.http.post("/ui/logout", headers={"Origin": "http://elsewhere"})
+            out = await rag.http.post("/ui/logout", headers=OURS)
+            assert (shut[-1], other.status_code, out.status_code) == (403 if services else 429, 403, 303)
+            assert 'cutover_session="";' in out.headers["set-cookie"]
+            change(settings.api_keys.file, lambda _: [key])
+
+
 async def test_keys_that_nobody_can_read_close_the_pages(rag: Desk, settings: Settings) -> None:
     settings.api_keys.file.parent.mkdir(parents=True, exist_ok=True)
     settings.api_keys.file.write_text("no keys")
@@ -92,6 +110,27 @@ class TestEngines:
         (settings.state_dir / FILE_NAME).write_text("{")
         told = (await desk.http.get("/ui/engines")).text
         assert "The last good state stays in force" in told
+
+    async def test_an_engines_own_words_are_not_for_every_key(
+        self, rag: Desk, settings: Settings, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """They may hold addresses, or what another workspace asked; the API keeps them for the operator."""
+        failed = {"breaker": "open", "last_error": "vllm: 500 from http://10.0.0.9"}
+        monkeypatch.setattr(rag.llm, "status", lambda: {"pin": "auto", "providers": {"vllm": failed}})
+        openly = (await rag.http.get("/ui/engines")).text
+        change(settings.api_keys.file, lambda _: [Key(name="m", digest=digest("k"), workspace="w", created_at="")])
+        await rag.http.post("/ui/login", data={"key": "k"}, headers=OURS)
+        told = (await rag.http.get("/ui/engines")).text
+        assert "10.0.0.9" in openly
+        assert "10.0.0.9" not in told and "breaker open" in told and "cutover status" in told
+
+    async def test_an_engine_that_hangs_does_not_hold_the_page_up(
+        self, desk: Desk, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("services.pages.engines.READY_WITHIN_S", 0.05)
+        monkeypatch.setattr(desk.llm, "ready", asyncio.Event().wait)
+        told = (await desk.http.get("/ui/engines")).text
+        assert "No provider has said in time whether it can generate." in told
 
     async def test_a_service_without_an_engine_says_so(self, desk: Desk) -> None:
         desk.llm.not_ready = "ollama: nobody listens"

@@ -191,6 +191,10 @@ class TestDocuments:
         assert "Not found" in await seen(ner, f"/documents/{document}", 404)
         assert "Not found" in await sent(ner, f"/documents/{document}/delete", 404)
 
+    async def test_a_document_of_no_storable_name_is_refused(self, ner: Desk) -> None:
+        """PostgreSQL takes no NUL; the store must not be asked for one."""
+        await seen(ner, "/?document_id=%00", 422)
+
     async def test_another_site_cannot_delete(self, ner: Desk) -> None:
         """Nor a page of another port of this host."""
         document = await read(ner, TEXT, {"Tessel": "organisation"})

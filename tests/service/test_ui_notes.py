@@ -72,6 +72,19 @@ class TestTheList:
         assert titles(await seen(notes, "?q=fan")) == ["tagged", "plain"]
         assert "No note has the tag rack" in await seen(notes, "?tag=rack")
 
+    async def test_a_tag_behind_the_best_notes_is_not_denied(
+        self, notes: Desk, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A search looks at so many notes; of what is behind them the page says nothing."""
+        monkeypatch.setattr("services.notes.ui_list.MAX_PAGE", 2)
+        for title in ("one", "two"):
+            await add(notes, title=title)
+        last = await add(notes, title="three", text=f"{FAN['text']} {'And more words. ' * 20}")
+        await notes.http.post(f"/v1/notes/{last}/tags:accept", json={"tags": ["rack"]})
+        page = await seen(notes, "?tag=rack&q=fan&limit=1")
+
+        assert "None of the 2 best notes for these words has the tag rack" in page and "No note has" not in page
+
     async def test_a_search_says_what_it_went_by_and_shows_more_when_asked(self, notes: Desk) -> None:
         """A ranking has no cursor: more of it is the same search with a larger limit."""
         for i in range(3):

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from services.llm.errors import DeadError
-from services.llm.types import Answer
+from services.llm.types import Answer, ChatRequest
 from services.notes import app as notes_app
 from services.settings import load
 from tests.service.scripted import Desk, ScriptedClient, answer, ended, events, served
@@ -140,11 +140,33 @@ class TestQuestions:
         note = await add(notes)
         notes.llm.answers = [answer("Ivo swaps it [1].")]
         _, page = await send(notes, "ask", question="Who swaps the fan?")
-        [(start, end)] = re.findall(rf"/ui/notes/{note}\?start=(\d+)&amp;end=(\d+)#passage", page)
-        opened = await seen(notes, f"notes/{note}?start={start}&end={end}")
+        [(start, end)] = re.findall(rf"/ui/notes/{note}\?start=(\d+)&amp;end=(\d+)&amp;version=1#passage", page)
+        address = f"notes/{note}?start={start}&end={end}&version=1"
+        opened = await seen(notes, address)
+        changed = {**FAN, "text": f"A line before it.\n{FAN['text']}"}
+        await notes.http.put(f"/v1/notes/{note}", json=changed, headers={"If-Match": "*"})
+        later = await seen(notes, address)
 
         assert "Ivo swaps it [1]." in page
-        assert f'<mark id="passage" tabindex="-1">{FAN["text"]}</mark>' in opened
+        assert f'<mark id="passage" tabindex="-1">{FAN["text"]}</mark>' in opened and "since it was cited" not in opened
+        assert ("<mark" in later, "saved since it was cited" in later) == (False, True)
+        assert f"/ui/notes/{note}/history?version=1" in later
+
+    async def test_what_a_note_does_not_say_any_more_is_no_link_to_a_place(
+        self, notes: Desk, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Saved between the answer and its citations: other words would be marked there."""
+        note = await add(notes)
+
+        async def saved_meanwhile(_: ChatRequest) -> Answer:
+            await notes.http.put(f"/v1/notes/{note}", json={**FAN, "text": "Nobody."}, headers={"If-Match": "*"})
+            return answer("Ivo swaps it [1].")
+
+        monkeypatch.setattr(notes.llm, "chat", saved_meanwhile)
+        _, page = await send(notes, "ask", question="Who swaps the fan?")
+
+        assert "does not say it there any more" in page
+        assert f'href="/ui/notes/{note}"' in page and "start=" not in page
 
     @pytest.mark.parametrize("place", ["start=5&end=5", "start=9&end=3", "start=0&end=9999"])
     async def test_a_place_that_is_not_in_the_note_marks_nothing(self, notes: Desk, place: str) -> None:

@@ -79,13 +79,29 @@ class TestDocuments:
         assert '<mark id="passage" tabindex="-1">Restores are run by Mara.</mark>' in told
         assert len(told) < SHOWN_CHARS * 1.2 and "Earlier" in told and "Later" in told
 
-    async def test_deleting_on_the_page_deletes(self, rag: Desk) -> None:
+    async def test_deleting_asks_first_and_then_deletes(self, rag: Desk) -> None:
+        """On a page of its own: without JavaScript nothing else would ask."""
         document = await stored(rag)
+        for path in ("/ui/documents", f"/ui/documents/{document}"):
+            shown = (await rag.http.get(path)).text
+            assert f'href="/ui/documents/{document}/delete"' in shown
+            assert f'action="/ui/documents/{document}/delete"' not in shown
+        asked = (await rag.http.get(f"/ui/documents/{document}/delete")).text
+        assert "Delete this document?" in asked and "its 1 passage" in asked
+        assert (await rag.http.get(f"/v1/documents/{document}")).status_code == 200
         gone = await rag.http.post(f"/ui/documents/{document}/delete", headers=OURS)
         assert (gone.status_code, gone.headers["location"]) == (303, "/ui/documents")
         assert (await rag.http.get(f"/v1/documents/{document}")).status_code == 404
         again = await rag.http.post(f"/ui/documents/{document}/delete", headers=OURS)
         assert again.status_code == 404 and "may have been deleted" in again.text
+        assert (await rag.http.get(f"/ui/documents/{document}/delete")).status_code == 404
+
+    async def test_the_form_of_a_text_takes_what_the_api_takes(self, rag: Desk) -> None:
+        """Urlencoded, a Cyrillic letter would be six bytes of the body's limit."""
+        shown = (await rag.http.get("/ui/documents")).text
+        assert 'action="/ui/documents/text" enctype="multipart/form-data"' in shown
+        sent = {"title": (None, "Long"), "text": (None, "\u0436" * 500_000), "collection": (None, "")}
+        assert (await rag.http.post("/ui/documents/text", files=sent, headers=OURS)).status_code == 303
 
     async def test_a_failed_job_says_why_and_can_be_forgotten(self, rag: Desk) -> None:
         file = {"file": ("locked.pdf", encrypted_pdf())}
@@ -111,7 +127,11 @@ class TestDocuments:
         await rag.http.post("/ui/documents/text", data=text, headers=OURS)
         await rag.http.post(f"/ui/collections/{identifier}/rename", data={"name": "Manuals"}, headers=OURS)
         assert "in Manuals" in (await rag.http.get(f"/ui/documents?collection={identifier}")).text
+        assert f'action="/ui/collections/{identifier}/delete"' not in (await rag.http.get("/ui/documents")).text
+        asked = (await rag.http.get(f"/ui/collections/{identifier}/delete")).text
+        assert "<strong>Manuals</strong> will be gone for good, with 1 document." in asked
         await rag.http.post(f"/ui/collections/{identifier}/delete", headers=OURS)
+        assert (await rag.http.get(f"/ui/collections/{identifier}/delete")).status_code == 404
         assert (await rag.http.get("/v1/documents")).json()["documents"] == []
 
     async def test_a_list_of_many_goes_on(self, rag: Desk) -> None:

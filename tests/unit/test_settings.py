@@ -33,7 +33,7 @@ def test_every_problem_is_told_at_once() -> None:
                 "LLM_PROVIDER": "gpt",
                 "LLM_DEADLINE_S": "nan",
                 "VLLM_URL": "not a url",
-                "CUTOVER_VLLM_PORT": "8502",
+                "CUTOVER_OLLAMA_PORT": "8502",
             }
         )
 
@@ -41,6 +41,15 @@ def test_every_problem_is_told_at_once() -> None:
     assert len(caught.value.problems) == 5
     for name in ("CUTOVER_RAG_PORT='web'", "LLM_PROVIDER='gpt'", "LLM_DEADLINE_S='nan'", "VLLM_URL", "are both 8502"):
         assert name in problems
+
+
+def test_an_engine_that_is_given_takes_no_port() -> None:
+    """In Compose, for example: 8500 and 8511 are nobody's there, and a service may be published on them."""
+    given = {"VLLM_URL": "http://vllm:8000", "OLLAMA_URL": "http://ollama:11434"}
+
+    assert load({**given, "CUTOVER_RAG_PORT": "8500", "CUTOVER_NER_PORT": "8511"}).ports["rag"] == 8500
+    with pytest.raises(SettingsError, match="CUTOVER_VLLM_PORT and CUTOVER_RAG_PORT are both 8500"):
+        load({"OLLAMA_URL": "http://ollama:11434", "CUTOVER_RAG_PORT": "8500"})
 
 
 @pytest.mark.parametrize("text", ["http://gpu:8000", "http://gpu:8000/", "http://gpu:8000/v1", "http://gpu:8000/v1/"])

@@ -163,12 +163,19 @@ function choose(id) {
 }
 
 async function fetched(wanted) {
-  const answer = await fetch(`graph.json?${new URLSearchParams(wanted)}`, { headers: { Accept: "application/json" } });
+  let answer, part;
+  try {
+    answer = await fetch(`graph.json?${new URLSearchParams(wanted)}`, { headers: { Accept: "application/json" } });
+    part = answer.ok && !answer.redirected ? await answer.json() : null;
+  } catch {
+    tell("The service did not answer. Try again.");
+    return null;
+  }
   if (answer.redirected) {
     location.reload();  // the page itself leads to the sign-in
     return null;
   }
-  if (answer.ok) return answer.json();
+  if (answer.ok) return part;
   tell(answer.status === 404 ? "It is not there any more." : `The service answered ${answer.status}. Try again.`);
   return null;
 }
@@ -187,9 +194,6 @@ async function show(wanted, near = null) {
     if (part.said) tell(part.said);
     else if (near === null) tell(`${size()}${more}`);
     else tell(`${entities.get(near).name}: ${counted(added, "more entity", "more entities")}. ${size()}${more}`);
-  } catch (error) {
-    if (!(error instanceof TypeError)) throw error;
-    tell("The service did not answer. Try again.");
   } finally {
     room.setAttribute("aria-busy", "false");
   }

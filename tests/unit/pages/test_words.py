@@ -11,10 +11,12 @@ from services.pages.words import fallback_words, reason, seconds, sentence
 from services.web.provenance import LLMInfo, llm_info
 
 
-def told(*attempts: Attempt, skipped: tuple[Skip, ...] = ()) -> LLMInfo:
+def told(
+    *attempts: Attempt, skipped: tuple[Skip, ...] = (), provider: str = "ollama", reason: str | None = None
+) -> LLMInfo:
     made = Provenance(
-        request_id="r", provider="ollama", engine="ollama", model="m", attempts=attempts, skipped=skipped,
-        fallback_reason=None,
+        request_id="r", provider=provider, engine=provider, model="m", attempts=attempts, skipped=skipped,
+        fallback_reason=reason,
     )  # fmt: skip
     usage = Usage(prompt_tokens=None, completion_tokens=None)
     return llm_info(
@@ -33,13 +35,21 @@ def test_the_first_to_be_asked_needs_no_words() -> None:
 
 
 def test_who_failed_why_and_who_did() -> None:
-    assert fallback_words(told(STALLED, ANSWERED)) == "vLLM did not answer: it fell silent in the middle; Ollama did"
+    words = fallback_words(told(STALLED, ANSWERED, reason=str(ErrorType.TIMEOUT_STALL)))
+    assert words == "vLLM did not answer: it fell silent in the middle; Ollama did"
 
 
 def test_who_was_not_even_asked() -> None:
     skip = Skip(provider="vllm", reason=str(ErrorType.BREAKER_OPEN))
-    words = fallback_words(told(ANSWERED, skipped=(skip,)))
+    words = fallback_words(told(ANSWERED, skipped=(skip,), reason=skip.reason))
     assert words == "vLLM was not asked: it failed shortly before; Ollama did"
+
+
+def test_who_stands_behind_the_one_that_answered_is_not_told() -> None:
+    """A request too long for the fallback's window, for example: it was never that one's turn."""
+    skip = Skip(provider="ollama", reason=str(ErrorType.CONTEXT_LENGTH))
+    answered = Attempt(provider="vllm", model="m", error=None, duration_s=1.0)
+    assert fallback_words(told(answered, skipped=(skip,), provider="vllm")) == ""
 
 
 @pytest.mark.parametrize("code", [t for t in ErrorType if t not in ("none", "cancelled", "other")])
