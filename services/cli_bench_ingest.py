@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import functools
 import math
 import os
 import platform
@@ -19,6 +20,7 @@ from rich.table import Table
 from rich.text import Text
 
 from services.cli_commands import Call, Result
+from services.embedding import EmbedProvider
 from services.evaluation import app
 from services.evaluation.debian import CorpusError
 from services.evaluation.ingesting import Footprint, IngestError, Quarter, Run, ingested, quarters, texts_of
@@ -83,6 +85,8 @@ class Measured:
 
 def ingest(call: Call) -> Result:
     """Each store in turn: the whole without vectors, then a smaller part with them."""
+    if call.settings.embedding.providers != (EmbedProvider.IN_PROCESS,):
+        raise StackError("--ingest measures the embedder inside the service: leave EMBED_PROVIDERS unset")
     began, before = time.time(), os.getloadavg()[0]
     stores = {"sqlite": ""} | ({"postgres": call.arguments.postgres} if call.arguments.postgres else {})
     call.display.begin(STEP, "files")
@@ -115,15 +119,18 @@ def _measured(call: Call, store: str, url: str, mb: float, *, embeds: bool) -> M
     with own_service(call.settings, "rag", call.display, env=call.env, over=over, store_url=url) as rag:
         collection = f"bench {time.time():.3f}"
         corpus = files(call.settings.engines_dir / "corpus", mb)
-        run = asyncio.run(
-            ingested(rag.url, collection, corpus, _looker(rag), lambda line: call.display.note(STEP, f"{what}: {line}"))
-        )
+        say = functools.partial(_say, call, what)
+        run = asyncio.run(ingested(rag.url, collection, corpus, _looker(rag), say, embeds=embeds))
         texts = asyncio.run(texts_of(rag.url, run.documents)) if embeds else []
     if not embeds:
         return Measured(store=store, run=run)
     call.display.note(STEP, f"{what}: the embedder alone on {run.chunks} chunks")
     alone_s, alone_cpu_s = asyncio.run(app.embedding_alone(call.settings, texts))
     return Measured(store=store, run=run, alone_s=alone_s, alone_cpu_s=alone_cpu_s)
+
+
+def _say(call: Call, what: str, line: str) -> None:
+    call.display.note(STEP, f"{what}: {line}")
 
 
 def _looker(rag: OwnService) -> Any:
