@@ -8,7 +8,6 @@ import functools
 import math
 import os
 import platform
-import sqlite3
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -28,6 +27,7 @@ from services.evaluation.uploads import files
 from services.llm.errors import LLMError
 from services.stack.errors import StackError
 from services.stack.own_service import OwnService, own_service
+from services.store.sqlite import driver
 
 STEP = "bench ingest"
 MB, EMBEDDED_MB, MOST_MB = 100.0, 1.0, 10_000.0
@@ -102,7 +102,7 @@ def ingest(call: Call) -> Result:
     machine = {
         "cores": len(os.sched_getaffinity(0)),
         "load": {"before": round(before, 2), "after": round(os.getloadavg()[0], 2)},
-        "versions": {"python": platform.python_version(), "sqlite": sqlite3.sqlite_version},
+        "versions": {"python": platform.python_version(), "sqlite": driver().sqlite_version},
         "machine": f"{platform.system()} {platform.machine()}",
     }
     document = {"runs": [_document(measured) for measured in found], **machine}

@@ -78,5 +78,5 @@ async def _ended(nursery: Process) -> None:
     if nursery.stdin is not None:
         nursery.stdin.close()
     if nursery.stdout is not None:
-        await nursery.stdout.read()  # a pipe that is held back has no end, and a process is waited for until its pipes end
+        await nursery.stdout.read()  # a process has not ended before its pipes have, and one held back has no end
     await nursery.wait()

@@ -87,7 +87,9 @@ class WordIndex:
     def scrub(self, c: Connection) -> None:
         """Let no word stay behind that only dropped rows held; after deleting.
 
-        Costs nothing where SQLite deletes words at once. An index of an older SQLite, or in one, is made anew.
+        Costs nothing where SQLite deletes words at once. An index of an older SQLite, or in one, is made anew. What
+        tells two of the index's pages apart, the beginning of a word or now and then a whole one, stays until its next
+        merge (https://sqlite.org/fts5.html, 6.13): to find those, every page would be looked at for each deletion.
         """
         if is_sqlite(c) and not self._forgets_at_once(c):
             self._forget_at_once(c)

@@ -61,7 +61,7 @@ async def test_an_older_index_without_a_row_forgets_its_words(tmp_path: Path, mo
 
 
 def still_there(path: Path, words: list[str]) -> list[str]:
-    assert in_files(path, ["zq0000word"])  # a word that was kept can be seen like this, so one that was dropped could be
+    assert in_files(path, ["zq0000word"])  # a kept word can be seen like this, so a dropped one could be
     return in_files(path, words)
 
 

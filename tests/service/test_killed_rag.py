@@ -26,7 +26,7 @@ from services.web.workspace import DEFAULT
 from tests.service.killable import Process, running
 from tests.unit.rag.papers import pdf, word
 
-KILLS = 3
+KILLS = 2
 SENDERS = 3
 FILES = 3
 """How many each sender sends between two kills: more than are read until then, so that some always wait."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import subprocess
 import sys
 from pathlib import Path
 
@@ -135,13 +134,14 @@ async def test_a_reader_at_work_ends_with_whoever_waits_for_it() -> None:
     """However that ended: a document that spins would go on for as long as it may."""
     spins = NURSERY.format("nursery.answered = lambda source, limits: time.sleep(600)")
     env = {"PYTHONPATH": os.pathsep.join(sys.path)}
-    with subprocess.Popen([sys.executable, "-P", "-c", HOLDER, spins], env=env) as holder:
-        try:
-            async with asyncio.timeout(60):
-                while not (started := [g for n in of(holder.pid) for g in (n, *of(n))])[1:]:
-                    await asyncio.sleep(0.05)
-        finally:
-            holder.kill()
+    holder = await asyncio.create_subprocess_exec(sys.executable, "-P", "-c", HOLDER, spins, env=env)
+    try:
+        async with asyncio.timeout(60):
+            while not (started := [g for n in of(holder.pid) for g in (n, *of(n))])[1:]:
+                await asyncio.sleep(0.05)
+    finally:
+        holder.kill()
+        await holder.wait()
     async with asyncio.timeout(30):
         while any(lives(pid) for pid in started):
             await asyncio.sleep(0.05)
