@@ -79,7 +79,7 @@ class Quarter:
 
 @dataclass(kw_only=True)
 class Run:
-    """What was sent and seen. `jobs` are the ids of the uploads' own; `failed` counts those by the code of their reason.
+    """What was sent and seen. `jobs` are the ids of the uploads' own; `failed` counts those by their reason.
 
     `same` counts files of which there was a document already, by their bytes or by their words.
     """
