@@ -206,9 +206,7 @@ async def _sent(
 async def _waiting(http: httpx2.AsyncClient) -> set[str]:
     """Ids of the jobs that are not at their end; there are never more than fit on a page. The queued first: a job that
     starts between the two looks is in the second. One that is put back between them is in neither."""
-    pages = [
-        await _asked(http, "GET", "/v1/jobs", params={"state": state, "limit": PAGE}) for state in UNFINISHED
-    ]
+    pages = [await _asked(http, "GET", "/v1/jobs", params={"state": state, "limit": PAGE}) for state in UNFINISHED]
     return {job["id"] for page in pages for job in page["jobs"]}
 
 
