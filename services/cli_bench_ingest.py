@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import functools
 import math
 import os
 import platform
-import sqlite3
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -19,6 +19,7 @@ from rich.table import Table
 from rich.text import Text
 
 from services.cli_commands import Call, Result
+from services.embedding import EmbedProvider
 from services.evaluation import app
 from services.evaluation.debian import CorpusError
 from services.evaluation.ingesting import Footprint, IngestError, Quarter, Run, ingested, quarters, texts_of
@@ -26,6 +27,7 @@ from services.evaluation.uploads import files
 from services.llm.errors import LLMError
 from services.stack.errors import StackError
 from services.stack.own_service import OwnService, own_service
+from services.store.sqlite import driver
 
 STEP = "bench ingest"
 MB, EMBEDDED_MB, MOST_MB = 100.0, 1.0, 10_000.0
@@ -83,6 +85,8 @@ class Measured:
 
 def ingest(call: Call) -> Result:
     """Each store in turn: the whole without vectors, then a smaller part with them."""
+    if call.settings.embedding.providers != (EmbedProvider.IN_PROCESS,):
+        raise StackError("--ingest measures the embedder inside the service: leave EMBED_PROVIDERS unset")
     began, before = time.time(), os.getloadavg()[0]
     stores = {"sqlite": ""} | ({"postgres": call.arguments.postgres} if call.arguments.postgres else {})
     call.display.begin(STEP, "files")
@@ -98,7 +102,7 @@ def ingest(call: Call) -> Result:
     machine = {
         "cores": len(os.sched_getaffinity(0)),
         "load": {"before": round(before, 2), "after": round(os.getloadavg()[0], 2)},
-        "versions": {"python": platform.python_version(), "sqlite": sqlite3.sqlite_version},
+        "versions": {"python": platform.python_version(), "sqlite": driver().sqlite_version},
         "machine": f"{platform.system()} {platform.machine()}",
     }
     document = {"runs": [_document(measured) for measured in found], **machine}
@@ -115,15 +119,18 @@ def _measured(call: Call, store: str, url: str, mb: float, *, embeds: bool) -> M
     with own_service(call.settings, "rag", call.display, env=call.env, over=over, store_url=url) as rag:
         collection = f"bench {time.time():.3f}"
         corpus = files(call.settings.engines_dir / "corpus", mb)
-        run = asyncio.run(
-            ingested(rag.url, collection, corpus, _looker(rag), lambda line: call.display.note(STEP, f"{what}: {line}"))
-        )
+        say = functools.partial(_say, call, what)
+        run = asyncio.run(ingested(rag.url, collection, corpus, _looker(rag), say, embeds=embeds))
         texts = asyncio.run(texts_of(rag.url, run.documents)) if embeds else []
     if not embeds:
         return Measured(store=store, run=run)
     call.display.note(STEP, f"{what}: the embedder alone on {run.chunks} chunks")
     alone_s, alone_cpu_s = asyncio.run(app.embedding_alone(call.settings, texts))
     return Measured(store=store, run=run, alone_s=alone_s, alone_cpu_s=alone_cpu_s)
+
+
+def _say(call: Call, what: str, line: str) -> None:
+    call.display.note(STEP, f"{what}: {line}")
 
 
 def _looker(rag: OwnService) -> Any:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import pairwise
@@ -27,6 +28,8 @@ QUARTERS = 4
 PAGE = 100
 """The most that one page of RAG's lists holds."""
 
+UNFINISHED = ("queued", "running")
+
 Progress = Callable[[str], None]
 
 
@@ -36,9 +39,9 @@ class IngestError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Footprint:
-    """Bytes at one moment: resident memory of the service and of its children, the store's files, SQLite's log.
+    """Bytes at one moment: memory of the service's own and of its children, the store's files, SQLite's log.
 
-    `cpu_s` is what the service and those of its children that have ended have used of the processor until then.
+    `cpu_s` is what the service and all that it has started, ended or not, have used of the processor until then.
     """
 
     at_s: float
@@ -76,11 +79,15 @@ class Quarter:
 
 @dataclass(kw_only=True)
 class Run:
-    """What was sent and seen. `failed` counts jobs by the code of their reason, `same` what was there already."""
+    """What was sent and seen. `jobs` are the ids of the uploads' own; `failed` counts those by their reason.
+
+    `same` counts files of which there was a document already, by their bytes or by their words.
+    """
 
     began_s: float = 0.0
     took_s: float = 0.0
     sizes: dict[str, int] = field(default_factory=dict)
+    jobs: set[str] = field(default_factory=set)
     same: int = 0
     failed: Counter[str] = field(default_factory=Counter)
     documents: list[Stored] = field(default_factory=list)
@@ -101,22 +108,32 @@ class Run:
 
 
 async def ingested(
-    url: str, collection: str, files: Iterator[tuple[File, bytes]], look: Callable[[], Footprint], say: Progress
+    url: str,
+    collection: str,
+    files: Iterator[tuple[File, bytes]],
+    look: Callable[[], Footprint],
+    say: Progress,
+    *,
+    embeds: bool = False,
 ) -> Run:
-    """Upload `files` into a new collection of the service at `url`, until all are documents. Raises `IngestError`."""
+    """Upload `files` into a new collection of the service at `url`, until all are documents. Raises `IngestError`.
+
+    It raises as well where a file is neither a document nor refused, and with `embeds` where one was stored without
+    vectors first.
+    """
     run = Run(began_s=time.time())
     async with httpx2.AsyncClient(base_url=url, trust_env=False, timeout=LIMIT_S) as http:
         into = (await _asked(http, "POST", "/v1/collections", json={"name": collection}))["id"]
         watching = asyncio.create_task(_watch(run, look))
         try:
-            await _sent(http, into, files, run, say)
+            jobs = await _sent(http, into, files, run, say)
         finally:
             watching.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await watching
         run.seen.append(look())
-        run.took_s = time.time() - run.began_s
         run.documents = await _documents(http, into, run.sizes)
-        for job in await _jobs(http, "failed"):
-            run.failed[job["error"]["code"]] += 1
+    _account(run, jobs, embeds=embeds)
     return run
 
 
@@ -158,8 +175,8 @@ def _quarter(run: Run, part: Sequence[Stored], begin: float, end: float) -> Quar
 
 async def _sent(
     http: httpx2.AsyncClient, collection: str, files: Iterator[tuple[File, bytes]], run: Run, say: Progress
-) -> None:
-    """Keep `AHEAD` files waiting until there are no more, then wait for the last."""
+) -> list[dict[str, Any]]:
+    """Keep `AHEAD` files waiting until there are no more, then wait for the last. The jobs as `_since` lists them."""
     waiting: set[str] = set()
     for file, data in files:
         while len(waiting) >= AHEAD:
@@ -171,22 +188,61 @@ async def _sent(
             run.same += 1
             continue
         waiting.add(answer["id"])
+        run.jobs.add(answer["id"])
         run.sizes[file.name] = len(data)
         if len(run.sizes) % SAY_EVERY == 0:
             say(f"{len(run.sizes)} files, {sum(run.sizes.values()) / 1e6:.1f} MB sent")
-    while waiting:
-        await asyncio.sleep(LOOK_S / 5)
-        waiting &= await _waiting(http)
+    while True:
+        while waiting:
+            await asyncio.sleep(LOOK_S / 5)
+            waiting &= await _waiting(http)
+        run.took_s = time.time() - run.began_s
+        jobs = await _since(http, run.jobs)
+        waiting = {job["id"] for job in jobs if job["id"] in run.jobs and job["state"] in UNFINISHED}
+        if not waiting:
+            return jobs
 
 
 async def _waiting(http: httpx2.AsyncClient) -> set[str]:
     """Ids of the jobs that are not at their end; there are never more than fit on a page. The queued first: a job that
-    starts between the two looks is in the second."""
-    return {job["id"] for state in ("queued", "running") for job in await _jobs(http, state)}
+    starts between the two looks is in the second. One that is put back between them is in neither."""
+    pages = [await _asked(http, "GET", "/v1/jobs", params={"state": state, "limit": PAGE}) for state in UNFINISHED]
+    return {job["id"] for page in pages for job in page["jobs"]}
 
 
-async def _jobs(http: httpx2.AsyncClient, state: str) -> list[dict[str, Any]]:
-    return list((await _asked(http, "GET", "/v1/jobs", params={"state": state, "limit": PAGE}))["jobs"])
+async def _since(http: httpx2.AsyncClient, ours: Set[str]) -> list[dict[str, Any]]:
+    """Every job that is as new as the first of `ours` or newer. Raises `IngestError` where one of `ours` is gone."""
+    found: list[dict[str, Any]] = []
+    left, asked = set(ours), {"limit": str(PAGE)}
+    while left:
+        page = await _asked(http, "GET", "/v1/jobs", params=asked)
+        found += page["jobs"]
+        left -= {job["id"] for job in page["jobs"]}
+        if page["next"] is None:
+            break
+        asked["after"] = page["next"]
+    if left:
+        raise IngestError(f"RAG knows no more of {len(left)} of {len(ours)} uploads")
+    return found
+
+
+def _account(run: Run, jobs: Sequence[Mapping[str, Any]], *, embeds: bool) -> None:
+    """What became of each upload, into `run`. Raises `IngestError` where that cannot be said."""
+    stored = {document.id for document in run.documents}
+    made: set[str] = set()
+    for job in jobs:
+        known = job["document_id"]
+        if job["id"] not in run.jobs:
+            if embeds and job["kind"] == "reindex" and known in stored:
+                raise IngestError(f"{job['name']!r} was stored without vectors: the embedder failed or was late")
+        elif job["state"] == "failed":
+            run.failed[job["error"]["code"]] += 1
+        elif known in made:
+            run.same += 1
+        elif known in stored:
+            made.add(known)
+        else:
+            raise IngestError(f"the upload of {job['name']!r} is done, and there is no document of it")
 
 
 async def _documents(http: httpx2.AsyncClient, collection: str, sizes: Mapping[str, int]) -> list[Stored]:

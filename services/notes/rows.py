@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, Table, delete, insert, select, update
+from sqlalchemy import Connection, Row, Select, Subquery, Table, delete, insert, select, update
 
 from services.notes import job_rows
 from services.notes.links import named, targets
@@ -141,15 +141,14 @@ def links(c: Connection, workspace: str, note: Note) -> tuple[list[Link], list[s
 
 def search(c: Connection, workspace: str, query: str, limit: int) -> list[NoteHit]:
     """The best notes for any of the words, archived ones left out."""
-    found = WORDS.matches(c, query, snippet="text")
-    if found is None:
-        return []
-    shown = (NOTE.c.id, NOTE.c.title, found.c.snippet, found.c.score)
-    hits = (
-        select(*shown).join(found, found.c.key == NOTE.c.number).where(NOTE.c.workspace == workspace, ~NOTE.c.archived)
-    )
-    best = hits.order_by(found.c.score.desc(), NOTE.c.number).limit(limit)
-    return [NoteHit(**row._mapping) for row in c.execute(best)]
+
+    def ours(found: Subquery) -> Select[Any]:
+        shown = (NOTE.c.id, NOTE.c.title, found.c.snippet, found.c.score)
+        hits = select(*shown).join(found, found.c.key == NOTE.c.number)
+        hits = hits.where(NOTE.c.workspace == workspace, ~NOTE.c.archived)
+        return hits.order_by(found.c.score.desc(), NOTE.c.number).limit(limit)
+
+    return [NoteHit(**row._mapping) for row in WORDS.best(c, query, ours, limit, snippet="text")]
 
 
 def producer_of(row: Row[Any]) -> Producer:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
-from sqlalchemy import Connection, delete, insert, select
+from sqlalchemy import Connection, Select, Subquery, delete, insert, select
 
 from services.notes.store import Note, NoteHit, Passage, Sought
 from services.notes.tables import NOTE, PASSAGE, VECTORS, WORDS
@@ -54,7 +55,7 @@ def search(c: Connection, workspace: str, query: str, meaning: Sought, limit: in
         note = places[key].note
         if note not in dense:
             dense[note], at[note] = score, places[key].start
-    ranked = blended(list(dense.items()), _by_words(c, workspace, query))
+    ranked = blended(list(dense.items()), _by_words(c, workspace, query, limit))
     shown = select(NOTE).where(*ours, NOTE.c.number.in_([n for n, _ in ranked]))
     texts = {r.number: r for r in c.execute(shown)}
     best = [(texts[number], score) for number, score in ranked if number in texts][:limit]
@@ -63,14 +64,13 @@ def search(c: Connection, workspace: str, query: str, meaning: Sought, limit: in
     ]
 
 
-def _by_words(c: Connection, workspace: str, query: str) -> list[tuple[int, float]]:
-    found = WORDS.matches(c, query)
-    if found is None:
-        return []
-    ours = select(found.c.key, found.c.score).join(NOTE, NOTE.c.number == found.c.key)
-    ours = ours.where(NOTE.c.workspace == workspace, ~NOTE.c.archived)
-    best = ours.order_by(found.c.score.desc(), found.c.key).limit(CANDIDATES)
-    return [(key, score) for key, score in c.execute(best).tuples()]
+def _by_words(c: Connection, workspace: str, query: str, enough: int) -> list[tuple[int, float]]:
+    def ours(found: Subquery) -> Select[Any]:
+        hits = select(found.c.key, found.c.score).join(NOTE, NOTE.c.number == found.c.key)
+        hits = hits.where(NOTE.c.workspace == workspace, ~NOTE.c.archived)
+        return hits.order_by(found.c.score.desc(), found.c.key).limit(CANDIDATES)
+
+    return [(key, score) for key, score in WORDS.best(c, query, ours, enough)]
 
 
 def _snippet(text: str, start: int) -> str:

@@ -53,6 +53,9 @@ def told(said: bytes, returncode: int | None, source: Source) -> Parsed:
         raise too_slow(source)
     if returncode == -signal.SIGKILL:  # not by us, who raise then: the machine or the container had no memory left
         raise Refusal("parse-too-large", f"reading {source.name!r} took all memory there was; split it or save it anew")
+    if returncode == os.EX_TEMPFAIL:
+        detail = f"no process could be started to read {source.name!r}; it is tried again"
+        raise Refusal("parse-died", detail, again=True)
     if returncode != 0:
         detail = f"the reader died on {source.name!r} (exit {returncode}); save it anew, or send its text"
         raise Refusal("parse-died", detail)

@@ -77,4 +77,6 @@ async def _ended(nursery: Process) -> None:
         os.killpg(nursery.pid, signal.SIGKILL)
     if nursery.stdin is not None:
         nursery.stdin.close()
+    if nursery.stdout is not None:
+        await nursery.stdout.read()  # a process has not ended before its pipes have, and one held back has no end
     await nursery.wait()

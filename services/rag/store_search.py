@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, Select, Subquery, select
 
 from services.rag.store import Hit
 from services.rag.store_tables import CHUNK, DOCUMENT, VECTORS, WORDS
@@ -14,7 +15,7 @@ from services.store.vectors import Space
 
 def by_words(c: Connection, workspace: str, query: str, k: int, collection: str | None) -> list[Hit]:
     """The best passages for any of the words of `query`."""
-    return _hits(c, _worded(c, workspace, query, k, collection))
+    return _hits(c, _worded(c, workspace, query, k, collection, enough=k))
 
 
 def by_both(
@@ -23,19 +24,20 @@ def by_both(
     """The best passages by words and meaning together; only those that are wanted are read."""
     deep = max(k, CANDIDATES)
     near = VECTORS.nearest(c, space, vector, deep, workspace=workspace, part=collection)
-    return _hits(c, blended(near, _worded(c, workspace, query, deep, collection))[:k])
+    return _hits(c, blended(near, _worded(c, workspace, query, deep, collection, enough=k))[:k])
 
 
-def _worded(c: Connection, workspace: str, query: str, k: int, collection: str | None) -> list[tuple[int, float]]:
-    matches = WORDS.matches(c, query)
-    if matches is None:
-        return []
-    found = select(matches.c.key, matches.c.score).join(CHUNK, CHUNK.c.id == matches.c.key)
-    found = found.where(CHUNK.c.workspace == workspace)
-    if collection is not None:
-        found = found.where(CHUNK.c.collection == collection)
-    best = found.order_by(matches.c.score.desc(), matches.c.key).limit(k)
-    return [(int(key), float(score)) for key, score in c.execute(best).tuples()]
+def _worded(
+    c: Connection, workspace: str, words: str, k: int, collection: str | None, *, enough: int
+) -> list[tuple[int, float]]:
+    def ours(matches: Subquery) -> Select[Any]:
+        found = select(matches.c.key, matches.c.score).join(CHUNK, CHUNK.c.id == matches.c.key)
+        found = found.where(CHUNK.c.workspace == workspace)
+        if collection is not None:
+            found = found.where(CHUNK.c.collection == collection)
+        return found.order_by(matches.c.score.desc(), matches.c.key).limit(k)
+
+    return [(int(key), float(score)) for key, score in WORDS.best(c, words, ours, enough)]
 
 
 def by_meaning(

@@ -31,13 +31,16 @@ class OwnService:
     store: Path
 
     def memory(self) -> tuple[int, int]:
-        """Resident bytes of the service, and of all its children together."""
+        """Bytes of memory of the service's own, and of all its children together.
+
+        Without pages of files, the store's for one: they are the system's to take back, and count once a mapping.
+        """
         own, children = 0, 0
         for found in procfs.descendants(self.pid):
             if found.pid == self.pid:
-                own = _resident(found.pid)
+                own = _anonymous(found.pid)
             else:
-                children += _resident(found.pid)
+                children += _anonymous(found.pid)
         return own, children
 
     def cpu_s(self) -> float:
@@ -97,9 +100,10 @@ def own_service(
                 Processes(home=home).stop(name, grace_s=5.0)
 
 
-def _resident(pid: int) -> int:
+def _anonymous(pid: int) -> int:
     try:
-        return int((procfs.PROC / str(pid) / "statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+        told = (procfs.PROC / str(pid) / "statm").read_text().split()
+        return (int(told[1]) - int(told[2])) * os.sysconf("SC_PAGE_SIZE")  # resident, less what files share
     except (OSError, IndexError):
         return 0  # gone meanwhile
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Float, Integer, Subquery, Text, column, select, table, text
+from sqlalchemy import Connection, Float, Integer, Row, Select, Subquery, Text, column, select, table, text
 
 from services.store.schema import is_sqlite
 from services.store.words import parts, terms
@@ -44,7 +44,7 @@ class WordIndex:
             made = "CREATE VIRTUAL TABLE IF NOT EXISTS"
             c.execute(text(f"{made} {self._name} USING fts5 ({columns}, tokenize = 'porter unicode61')"))
             if c.execute(text(f"SELECT 1 FROM {self._name} LIMIT 1")).first() is None:
-                self._forget_at_once(c)
+                self.scrub(c)  # no row is not no word: an older store's marks of deleted ones are still there
             return
         kept = ", ".join(f"{name} TEXT NOT NULL" for name in self._columns)
         c.execute(
@@ -87,7 +87,9 @@ class WordIndex:
     def scrub(self, c: Connection) -> None:
         """Let no word stay behind that only dropped rows held; after deleting.
 
-        Costs nothing where SQLite deletes words at once. An index of an older SQLite, or in one, is made anew.
+        Costs nothing where SQLite deletes words at once. An index of an older SQLite, or in one, is made anew. What
+        tells two of the index's pages apart, the beginning of a word or now and then a whole one, stays until its next
+        merge (https://sqlite.org/fts5.html, 6.13): to find those, every page would be looked at for each deletion.
         """
         if is_sqlite(c) and not self._forgets_at_once(c):
             self._forget_at_once(c)
@@ -101,19 +103,47 @@ class WordIndex:
         if (c.dialect.server_version_info or ()) >= FORGETS_SINCE:
             c.execute(text(f"INSERT INTO {self._name} ({self._name}, rank) VALUES ('secure-delete', 1)"))
 
-    def matches(self, c: Connection, words: str, *, snippet: str | None = None) -> Subquery | None:
-        """Rows with any of `words`: `key`, `score` (higher is better), and `snippet` of that column where asked for.
+    def best(
+        self,
+        c: Connection,
+        words: str,
+        query: Callable[[Subquery], Select[Any]],
+        enough: int,
+        *,
+        snippet: str | None = None,
+    ) -> Sequence[Row[Any]]:
+        """The rows of the caller's `query` of what has `words`; where they are not `enough`, of what has any of them.
 
-        To be joined with the caller's own tables, which say whose rows they are. None: there is no word to look for.
+        The index does not know whose rows it holds: only after the caller's own tables are joined is it told whether
+        the words that tell most tell anything about these.
         """
+        found: Sequence[Row[Any]] = []
+        for matches in self._rankings(c, words, snippet):
+            found = c.execute(query(matches)).all()
+            if len(found) >= enough:
+                break
+        return found
+
+    def matches(self, c: Connection, words: str, *, snippet: str | None = None) -> Subquery | None:
+        """Rows with the words of `words` that tell most: the rarest, or where all are common every one of them.
+
+        `key`, `score` (higher is better), and `snippet` of that column where asked for. Chosen by the rows of every
+        owner: for those of one use `best`. None: there is no word to look for.
+        """
+        return next(self._rankings(c, words, snippet), None)
+
+    def _rankings(self, c: Connection, words: str, snippet: str | None) -> Iterator[Subquery]:
+        """First `matches`, then rows with any of the words, where those are others."""
         wanted = terms(words)
         if not any(parts(term) for term in wanted):
-            return None
+            return
         counted = self._counted(c, wanted)
         rare, found = telling(counted), [(term, n) for term, n in counted if n] or counted
         every = not rare and len(found) > 1 and self._has_every(c, [term for term, _ in found])
         ranked = self._in_sqlite if is_sqlite(c) else self._in_postgres
-        return ranked(c, rare or found, snippet, every=every)
+        yield ranked(c, rare or found, snippet, every=every)
+        if every or 0 < len(rare) < len(found):
+            yield ranked(c, found, snippet, every=False)
 
     def texts(self, c: Connection) -> Subquery:
         """The texts that are kept: `key` and a column for each of the index's, to be joined by `key`."""

@@ -18,7 +18,7 @@ BUSY_S = 10.0
 """How long a write waits for another process that writes to the same file, in seconds."""
 
 READER_CACHE_KIB = 32 * 1024
-"""What each reading connection may keep in memory, in KiB: the signs of 400,000 vectors, searched from there."""
+"""What each reading connection may keep in memory of the log's pages, in KiB; those of the file come from the map."""
 
 READER_MAP_BYTES = 2**32
 """How much of a file the reading connections see through the system's own cache, without copying each page of it:
@@ -32,16 +32,16 @@ def url_of(path: Path) -> str:
 
 @functools.cache
 def driver() -> ModuleType:
-    """Python's own sqlite3 where it can load extensions, else pysqlite3, else Python's own all the same.
+    """Python's own sqlite3 or pysqlite3: whichever loads extensions, the newer where both do; else Python's own.
 
     One build for a whole process: two in one would break each other's locks on the same file.
     """
-    if hasattr(sqlite3.Connection, "enable_load_extension"):
-        return sqlite3
     try:
-        return importlib.import_module("pysqlite3.dbapi2")
+        other = importlib.import_module("pysqlite3.dbapi2")
     except ImportError:
         return sqlite3
+    is_newest = sqlite3.sqlite_version_info >= other.sqlite_version_info
+    return sqlite3 if is_newest and hasattr(sqlite3.Connection, "enable_load_extension") else other
 
 
 @functools.cache

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 
 import pytest
-from sqlalchemy import Column, Connection, Integer, MetaData, Table, Text, insert, select
+from sqlalchemy import Column, Connection, Integer, MetaData, Select, Subquery, Table, Text, insert, select
 
 from services.store import lexical
 from services.store.database import Database
@@ -161,6 +161,24 @@ async def test_of_common_words_alone_all_are_wanted(database: Database, monkeypa
     assert await found(database, "pump valve") == [9]
     await database.write(lambda c: WORDS.drop(c, [9]))
     assert await found(database, "pump valve") == [1, 2, 3, 4, 5, 6, 7, 8]
+
+
+@pytest.mark.parametrize("theirs", [("pump valve",) * 4, ("pump", "pump", "pump", "valve")], ids=["all", "rare"])
+async def test_what_others_keep_hides_nothing(
+    database: Database, theirs: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another owner has rows with every word, or one of a word that is rare and not here: ours with any are found."""
+    monkeypatch.setattr(lexical, "RANKED_ROWS", 3)
+    await kept(database, *[("A", text) for text in theirs], workspace="other")
+    await kept(database, ("B", f"pump {FILLER}"), ("C", "gasket"))
+
+    def ours(matches: Subquery) -> Select[tuple[int]]:
+        mine = select(NOTE.c.number).join(matches, matches.c.key == NOTE.c.number)
+        return mine.where(NOTE.c.workspace == "default").order_by(matches.c.score.desc()).limit(2)
+
+    rows = await database.read(lambda c: WORDS.best(c, "pump valve", ours, 2))
+    assert [row.number for row in rows] == [5]
+    assert await found(database, "pump valve") == []
 
 
 def test_the_rarest_words_are_ranked_as_far_as_they_are_in_few_rows() -> None:

@@ -18,7 +18,7 @@ from services.settings import VARIABLES
 from tests.fakes.engine import free_port
 
 REPO = Path(__file__).resolve().parents[2]
-START_S = 60.0
+START_S = 120.0
 NOBODY = "http://127.0.0.1:9"
 
 

@@ -38,7 +38,9 @@ async def test_a_run_counts_what_was_stored_refused_and_there_already(settings: 
 
         run = await ingested(rag.url, "bench", named(), look, lambda line: None)
         texts = await texts_of(rag.url, run.documents)
+        again = await ingested(rag.url, "again", named(), look, lambda line: None)
 
+    assert (len(again.documents), again.same, dict(again.failed)) == (2, 1, {"binary-not-text": 1})
     assert sorted(text for one in texts for text in one) == ["# A\n\nOne.", "Two."]
     assert (len(run.documents), run.chunks, run.bytes) == (2, 2, len(FILES["a.md"]) + len(FILES["b.html"]))
     assert dict(run.failed) == {"binary-not-text": 1}
@@ -48,6 +50,17 @@ async def test_a_run_counts_what_was_stored_refused_and_there_already(settings: 
     assert run.cpu_s >= 0
     assert sum(quarter.documents for quarter in quarters(run)) == 2
     assert not home.exists()
+
+
+async def test_documents_without_vectors_are_no_figure_of_a_run_with_them(
+    settings: Settings, env: dict[str, str]
+) -> None:
+    """RAG stores a document all the same where its embedder is down, and embeds it later."""
+    over = {"EMBED_MODEL": "minilm", "EMBED_PROVIDERS": "ollama"}
+    with own_service(settings, "rag", Quiet(), env=env, over=over) as rag:
+        look = Footprint(at_s=0, service=0, children=0)
+        with pytest.raises(IngestError, match="stored without vectors"):
+            await ingested(rag.url, "bench", named(), lambda: look, lambda line: None, embeds=True)
 
 
 async def test_a_service_that_is_gone_is_told(settings: Settings) -> None:

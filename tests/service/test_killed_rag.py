@@ -26,11 +26,12 @@ from services.web.workspace import DEFAULT
 from tests.service.killable import Process, running
 from tests.unit.rag.papers import pdf, word
 
-KILLS = 4
+KILLS = 2
 SENDERS = 3
-FILES = 4
+FILES = 3
 """How many each sender sends between two kills: more than are read until then, so that some always wait."""
 ALL = 1000
+LONG = 40
 DONE_S = 120
 LONG_AGO = "2000-01-01T00:00:00.000+00:00"
 
@@ -46,9 +47,9 @@ class Sent:
 
 
 def made(draw: random.Random) -> tuple[str, str, bytes]:
-    """Its name's stem, and a file of any kind and of 1 to 40 passages that each hold `word_of` it."""
+    """Its name's stem, and a file of any kind and of 1 to `LONG` passages that each hold `word_of` it."""
     own = uuid.UUID(int=draw.getrandbits(128)).hex
-    paragraphs = [f"{word_of(own)} {n}. " + "Words to be cut. " * 30 for n in range(draw.choice((1, 3, 40)))]
+    paragraphs = [f"{word_of(own)} {n}. " + "Words to be cut. " * 30 for n in range(draw.choice((1, 3, LONG)))]
     match draw.choice(("md", "html", "docx", "pdf")):
         case "md":
             return own, f"{own}.md", "\n\n".join(paragraphs).encode()
@@ -65,16 +66,15 @@ def word_of(own: str) -> str:
     return f"w{own}"
 
 
-async def send(http: httpx2.AsyncClient, sent: Sent, draw: random.Random, *, again: bool) -> None:
-    """Upload, with `again` now and then what nobody was told the fate of, then look at jobs until the process is gone.
+async def send(http: httpx2.AsyncClient, sent: Sent, draw: random.Random, unsure: list[str]) -> None:
+    """Upload, now and then one of `unsure`, which then is none of them, and look at jobs until the process is gone.
 
-    A file that is sent again may come back after its deletion, as it should.
+    Every upload has another name, so as many are accepted as are sent.
     """
     for _ in range(FILES):
-        unsure = [own for own in sent.files if own not in sent.accepted]
         own, name, data = made(draw)
-        if again and unsure and draw.random() < 0.3:
-            own = draw.choice(unsure)
+        if unsure and draw.random() < 0.5:
+            own = unsure.pop()
             name, data = sent.files[own]
         sent.files[own] = (name, data)
         answer = await http.post("/v1/documents", files={"file": (name, data)}, data={"title": own})
@@ -105,11 +105,16 @@ async def delete(http: httpx2.AsyncClient, sent: Sent, draw: random.Random) -> N
 
 
 async def until_killed(process: Process, sent: Sent, draw: random.Random, *, deletes: bool) -> None:
-    """Callers without end, and a kill after so many answers and moments as `draw` chooses."""
+    """Callers without end, and a kill after so many answers and moments as `draw` chooses.
+
+    Without deletions, what nobody was told the fate of in the rounds before is sent again, each file once: one that is
+    sent again may come back after its deletion, as it should.
+    """
+    unsure = [] if deletes else [own for own in sent.files if own not in sent.accepted]
     told = (lambda: len(sent.deleted)) if deletes else (lambda: len(sent.accepted))
     enough = told() + draw.randint(1, 3 if deletes else SENDERS * FILES)
     async with httpx2.AsyncClient(base_url=process.url, trust_env=False, timeout=60) as http:
-        callers: list[Any] = [send(http, sent, draw, again=not deletes) for _ in range(SENDERS)]
+        callers: list[Any] = [send(http, sent, draw, unsure) for _ in range(SENDERS)]
         callers += [delete(http, sent, draw)] if deletes else []
         tasks = [asyncio.create_task(caller) for caller in callers]
         async with asyncio.timeout(DONE_S):
@@ -213,8 +218,8 @@ def whole(document: Document, name: str, data: bytes) -> bool:
     own = word_of(name.partition(".")[0])
     if name.endswith((".md", ".html")):
         return document.text.count(own) == data.count(own.encode())
-    numbers = [n for n in range(40) if f"{own} {n}." in document.text]
-    return len(numbers) in (1, 3, 40) and document.text.count(own) == len(numbers)
+    numbers = [n for n in range(LONG) if f"{own} {n}." in document.text]
+    return len(numbers) in (1, 3, LONG) and document.text.count(own) == len(numbers)
 
 
 def in_files(store: str, words: set[str]) -> list[str]:

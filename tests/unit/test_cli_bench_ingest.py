@@ -37,3 +37,15 @@ def test_what_cannot_be_measured_is_a_usage_error(
 
     assert code == 64
     assert told in capsys.readouterr().err
+
+
+def test_an_embedder_outside_the_service_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its share of the processor cannot be told, and a run of its own has no engine."""
+    monkeypatch.setenv("CUTOVER_HOME", str(tmp_path))
+    monkeypatch.setenv("EMBED_MODEL", "minilm")
+    monkeypatch.setenv("EMBED_PROVIDERS", "ollama")
+
+    assert cli.main(["bench", "--ingest"]) == 1
+    assert "leave EMBED_PROVIDERS unset" in capsys.readouterr().err

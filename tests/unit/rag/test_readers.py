@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,20 @@ from services.rag.parsed import Limits, Refusal
 from services.rag.readers import Readers
 from tests.unit.rag.papers import bomb_pdf, named, pdf, word
 
+NURSERY = """
+import os, sys, time
+from services.rag import parsing_nursery as nursery
+written, answered = nursery._write, nursery.answered
+{}
+sys.exit(nursery.main())
+"""
+HOLDER = """
+import asyncio, sys
+from services.rag import readers
+from services.rag.parsed import Limits, Source
+readers.COMMAND = (sys.executable, "-P", "-c", sys.argv[1])
+asyncio.run(readers.Readers().read(Source(data=b"words", name="a.txt", media_type=""), Limits()))
+"""
 CONFINED = Limits(cpu_s=2, memory_bytes=400 * 2**20, chars=1000)
 
 
@@ -82,3 +98,63 @@ async def test_a_nursery_that_was_killed_between_documents_is_replaced() -> None
         while readers._idle[0].returncode is None:
             await room.asyncio.sleep(0.01)
         assert (await readers.read(named("a.txt", b"words"), Limits())).text == "words"
+
+
+def replaced(monkeypatch: pytest.MonkeyPatch, by: str) -> None:
+    """Nurseries run the program `by`."""
+    monkeypatch.setattr(room, "COMMAND", (sys.executable, "-P", "-c", by))
+
+
+async def test_one_that_answers_on_and_on_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """More than is read of it fills the pipe: its end is told all the same."""
+    replaced(monkeypatch, "import os, time\nos.write(1, bytes(1 << 20))\ntime.sleep(600)")
+    async with Readers() as readers, asyncio.timeout(30):
+        assert await code(readers, "a.txt", b"words", Limits(wall_s=1.0)) == "parse-too-slow"
+
+
+async def test_an_answer_behind_the_answer_is_nobodys(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A parser that was taken over could write the next document's."""
+    more = "nursery._write = lambda to, data: written(to, data if to == 1 else data + nursery.END + data)"
+    replaced(monkeypatch, NURSERY.format(more))
+    async with Readers() as readers:
+        assert await code(readers, "a.txt", b"words", Limits()) == "parse-died"
+        assert readers._idle == []
+
+
+async def test_a_process_that_cannot_be_made_is_not_the_documents_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another attempt is made, as for a service that is short of something."""
+    replaced(monkeypatch, NURSERY.format("def full(): raise BlockingIOError(11, 'no process')\nos.fork = full"))
+    async with Readers() as readers:
+        with pytest.raises(Refusal) as caught:
+            await readers.read(named("a.txt", b"words"), Limits())
+    assert caught.value.again
+
+
+async def test_a_reader_at_work_ends_with_whoever_waits_for_it() -> None:
+    """However that ended: a document that spins would go on for as long as it may."""
+    spins = NURSERY.format("nursery.answered = lambda source, limits: time.sleep(600)")
+    env = {"PYTHONPATH": os.pathsep.join(sys.path)}
+    holder = await asyncio.create_subprocess_exec(sys.executable, "-P", "-c", HOLDER, spins, env=env)
+    try:
+        async with asyncio.timeout(60):
+            while not (started := [g for n in of(holder.pid) for g in (n, *of(n))])[1:]:
+                await asyncio.sleep(0.05)
+    finally:
+        holder.kill()
+        await holder.wait()
+    async with asyncio.timeout(30):
+        while any(lives(pid) for pid in started):
+            await asyncio.sleep(0.05)
+
+
+def of(pid: int) -> list[int]:
+    """The children of a process."""
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def lives(pid: int) -> bool:
+    """Whether it runs; one that has ended may wait for somebody to ask how."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0] != "Z"
+    except OSError:
+        return False
