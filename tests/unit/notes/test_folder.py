@@ -131,7 +131,11 @@ class TestWhatIsNot:
 
 
 class TestWhole:
-    @pytest.mark.parametrize("data", [b"", b"no zip", b"PK\x05\x06", packed({"a.md": "x"}).getvalue()[:-10]])
+    @pytest.mark.parametrize(
+        "data",
+        [b"", b"no zip", b"PK\x05\x06", packed({"a.md": "x"}).getvalue()[:-10]],
+        ids=["empty", "no zip", "an end alone", "cut"],  # the bytes hold the time
+    )
     def test_what_is_no_zip_is_told(self, data: bytes) -> None:
         with pytest.raises(NotAFolder, match="not a ZIP"):
             list(notes_in(io.BytesIO(data)))
