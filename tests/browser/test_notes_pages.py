@@ -160,6 +160,7 @@ class TestMadeByModels:
         expect(page.get_by_text("fresh")).to_be_visible()
         notes.llm.answers = [answer(json.dumps({"new": ["fan", "thursday"]}))]
         page.get_by_role("button", name="Suggest tags").click()
+        expect(page.get_by_text("2 suggested.")).to_be_focused()  # by then the new buttons send their forms by htmx
         page.get_by_role("button", name="accept fan").press("Enter")
         expect(page.get_by_text("Accepted: fan.")).to_be_focused()
         page.get_by_role("button", name="dismiss thursday").click()

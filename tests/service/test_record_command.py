@@ -83,7 +83,7 @@ def house(env: dict[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str
 def test_from_the_ticket_to_the_recipe(house: House, tmp_path: Path) -> None:
     """Recorded, shown, reviewed, made a recipe of, deleted; the ticket is gone at the end."""
     asking = house.asked_when(house.is_recording, house.ask)
-    code, document, _ = house.cutover("record", "notes", "--requests", "1", "--minutes", "1")
+    code, document, _ = house.cutover("record", "notes", "--requests", "1", "--minutes", "10")
     asking.join()
     assert (code, document["account"]["recorded"]) == (0, 1)
     assert not ticket_path(house.state, "notes").exists()
