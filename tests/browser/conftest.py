@@ -29,7 +29,8 @@ BUILD: Mapping[str, Callable[..., FastAPI]] = {
     "ner": ner_app.build,
 }
 STARTS_WITHIN_S = 30.0
-expect.set_options(timeout=20_000)  # what is waited for may need a poll of the page, on a machine that is busy
+WAITS_MS = 30_000  # a ceiling, not a figure: what is waited for may need a poll of the page, on a machine that is busy
+expect.set_options(timeout=WAITS_MS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,7 +84,7 @@ def chromium() -> Iterator[Browser]:
 def page(chromium: Browser) -> Iterator[Page]:
     """A fresh browser of one window, 1280 wide. Errors of scripts and of the page's policy fail the test."""
     context = chromium.new_context(viewport={"width": 1280, "height": 900})
-    context.set_default_timeout(10_000)
+    context.set_default_timeout(WAITS_MS)
     made = context.new_page()
     troubles: list[str] = []
     made.on("pageerror", lambda error: troubles.append(str(error)))

@@ -6,11 +6,17 @@ import os
 from pathlib import Path
 
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Page
+from playwright.sync_api import Locator, Page
 
 SERIOUS = ("serious", "critical")
 WIDTHS = (1280, 390)
 SHOTS = os.environ.get("CUTOVER_SHOTS", "")
+
+
+def follow(page: Page, way: Locator) -> None:
+    """Click what leads to another page, and wait until that page stands: a click alone returns before it does."""
+    with page.expect_navigation(wait_until="load"):
+        way.click()
 
 
 def fine(page: Page, name: str) -> None:

@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import Served
-from tests.browser.looks import fine
+from tests.browser.looks import fine, follow
 from tests.service.scripted import answer
 
 pytestmark = pytest.mark.browser
@@ -85,7 +85,7 @@ def test_a_citation_leads_to_its_passage(page: Page, ner: Served) -> None:
     read(page, ner, f"{'Nothing. ' * 2000}{TEXT}", NAMES, FACTS)
     page.goto(f"{ner.url}/ui/entities?q=tessel")
     fine(page, "ner-entities")
-    page.get_by_role("link", name="Tessel", exact=True).click()
+    follow(page, page.get_by_role("link", name="Tessel", exact=True))
     fine(page, "ner-entity")
     page.locator(".facts .cites a").first.click()
 
@@ -99,11 +99,11 @@ def test_documents_are_deleted_after_a_question(page: Page, ner: Served) -> None
     read(page, ner, TEXT, NAMES, FACTS)
     page.goto(f"{ner.url}/ui/documents")
     fine(page, "ner-documents")
-    page.get_by_role("link", name="Delete the document").click()
+    follow(page, page.get_by_role("link", name="Delete the document"))
     fine(page, "ner-delete")
-    page.get_by_role("link", name="Keep it").click()
+    follow(page, page.get_by_role("link", name="Keep it"))
     fine(page, "ner-document")
-    page.get_by_role("link", name="Delete", exact=True).click()
+    follow(page, page.get_by_role("link", name="Delete", exact=True))
     page.get_by_role("button", name="Delete it").click()
 
     expect(page.get_by_text("Nothing was read yet.")).to_be_visible()

@@ -12,7 +12,7 @@ from services.llm.types import Outcome, Token
 from services.web.key_file import change
 from services.web.keys import Key, digest
 from tests.browser.conftest import Served, serving
-from tests.browser.looks import fine
+from tests.browser.looks import fine, follow
 from tests.service.scripted import Hang, answer, cut, ended
 from tests.unit.rag.papers import pdf
 
@@ -149,7 +149,7 @@ def test_documents_come_in_by_file_are_read_by_a_job_and_go(page: Page, rag: Ser
     expect(page.get_by_text("in Runbooks")).to_be_visible()
     page.goto(f"{rag.url}/ui/documents")
     fine(page, "rag-documents")
-    page.get_by_role("link", name="Delete A note").click()
+    follow(page, page.get_by_role("link", name="Delete A note"))
     fine(page, "rag-delete")
     page.get_by_role("link", name="Keep it").click()
     expect(page.get_by_role("heading", name="A note")).to_be_visible()
