@@ -21,6 +21,7 @@ from services.settings import load
 from tests.fakes.engine import free_port
 from tests.service.scripted import TOKEN, ScriptedClient
 
+WAITS_S = 60.0
 BODY = {"text": "Mail ivo@tessel.de about the fan.", "max_tokens": 8}
 
 
@@ -51,10 +52,13 @@ class House:
         return thread
 
     def ask(self) -> None:
-        httpx2.post(f"{self.url}/v1/summarize", json=BODY, trust_env=False).raise_for_status()
+        url = f"{self.url}/v1/summarize"
+        httpx2.post(url, json=BODY, trust_env=False, timeout=WAITS_S).raise_for_status()
 
     def is_recording(self) -> bool:
-        return any((self.state / "recorded").glob("*.jsonl")) if (self.state / "recorded").exists() else False
+        """As the service itself says: its file is there some time before, on a disk that is busy for seconds."""
+        told = httpx2.get(f"{self.url}/metrics", trust_env=False, timeout=WAITS_S).raise_for_status().text
+        return 'recording_active{service="notes"} 1.0' in told
 
 
 @pytest.fixture
