@@ -161,7 +161,7 @@ async def test_leaving_frees_the_engine(provider: Anthropic, engines: Settings) 
         async for chunk in chunks:
             if chunk.text:
                 break
-    async with asyncio.timeout(30), httpx2.AsyncClient(trust_env=False) as http:
+    async with asyncio.timeout(120), httpx2.AsyncClient(trust_env=False) as http:
         while await _running(http, engines.vllm_url):
             await asyncio.sleep(0.05)
 

@@ -49,7 +49,7 @@ class Scene:
         return sum(float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith("vllm:num_requests_running{"))
 
     async def until_running(self, wanted: bool) -> None:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(120):
             while bool(await self.running()) is not wanted:
                 await asyncio.sleep(0.01)
 

@@ -29,7 +29,7 @@ async def rerun(ner: Desk, where: str, *, dry_run: bool = False) -> int:
 
 async def ended(ner: Desk) -> list[dict[str, Any]]:
     """The jobs, when none is left to do; one that waits for its next attempt has ended too, and says why."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(120):
         while True:
             jobs = (await ner.http.get("/v1/jobs")).json()["jobs"]
             if all(job["state"] in ("done", "failed") or job["error_code"] for job in jobs):
@@ -92,7 +92,7 @@ async def test_a_document_that_is_deleted_meanwhile_stays_deleted(ner: Desk) -> 
     old = await read(ner, "Mara slept.", "ollama")
     ner.llm.answers = [Hang()]
     await rerun(ner, "provider=ollama")
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(120):
         await ner.llm.hanging.wait()
     await ner.http.delete(f"/v1/documents/{old}")
 

@@ -108,7 +108,7 @@ def replaced(monkeypatch: pytest.MonkeyPatch, by: str) -> None:
 async def test_one_that_answers_on_and_on_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     """More than is read of it fills the pipe: its end is told all the same."""
     replaced(monkeypatch, "import os, time\nos.write(1, bytes(1 << 20))\ntime.sleep(600)")
-    async with Readers() as readers, asyncio.timeout(30):
+    async with Readers() as readers, asyncio.timeout(120):
         assert await code(readers, "a.txt", b"words", Limits(wall_s=1.0)) == "parse-too-slow"
 
 
@@ -136,13 +136,13 @@ async def test_a_reader_at_work_ends_with_whoever_waits_for_it() -> None:
     env = {"PYTHONPATH": os.pathsep.join(sys.path)}
     holder = await asyncio.create_subprocess_exec(sys.executable, "-P", "-c", HOLDER, spins, env=env)
     try:
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(120):
             while not (started := [g for n in of(holder.pid) for g in (n, *of(n))])[1:]:
                 await asyncio.sleep(0.05)
     finally:
         holder.kill()
         await holder.wait()
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(120):
         while any(lives(pid) for pid in started):
             await asyncio.sleep(0.05)
 
