@@ -67,6 +67,8 @@ def env(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     for name, value in found.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(cli.signal, "signal", lambda *_: None)
+    for name in ("ANSWER_S", "BEGIN_S", "END_S"):  # ceilings for people; a busy machine needs more
+        monkeypatch.setattr(cli.cli_record.recording, name, WAITS_S)
     return found
 
 
@@ -78,6 +80,7 @@ def house(env: dict[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str
     thread = threading.Thread(target=server.run)
     thread.start()
     while not server.started:
+        assert thread.is_alive(), "notes did not start"
         time.sleep(0.02)
     yield House(tmp_path, settings.ports["notes"], capsys)
     server.should_exit = True
