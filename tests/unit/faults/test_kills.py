@@ -61,11 +61,11 @@ async def test_lost_requests_are_told() -> None:
     """A fallback that refuses: the drill says what it waited for and what failed."""
     async with stage(fallback=(Refuse(503, "server busy"),)) as (client, vllm):
         with pytest.raises(kills.DrillError, match=r"the fallback answers.*failed"):
-            await kills.drill(client, ALIAS, vllm, kills=1, step_limit_s=4)
+            await kills.drill(client, ALIAS, vllm, kills=1, step_limit_s=12)
 
 
 async def test_an_engine_that_does_not_come_back_is_told() -> None:
     async with stage() as (client, vllm):
         vllm.comes_back = False
         with pytest.raises(kills.DrillError, match="vllm answers again"):
-            await kills.drill(client, ALIAS, vllm, kills=1, step_limit_s=4)
+            await kills.drill(client, ALIAS, vllm, kills=1, step_limit_s=12)
