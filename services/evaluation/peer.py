@@ -1,7 +1,7 @@
 """A peer of RAG's search: its driver as a process of the peers' environment, spoken to in JSON lines.
 
-What the lines say is written in the driver (`peers/lance.py`). A driver that dies, says nonsense or keeps one waiting is
-a `PeerError`: nothing is measured beside a peer that may not have done the work.
+What the lines say is written in the driver (`peers/lance.py`). A driver that dies, says nonsense or keeps one waiting
+is a `PeerError`: nothing is measured beside a peer that may not have done the work.
 """
 
 from __future__ import annotations
@@ -23,7 +23,6 @@ QUIET = {"LANCEDB_LOG": "error"}
 
 LOG_LINES = 3
 SHOWN = 200
-GOODBYE_S = 5.0
 
 
 class PeerError(Exception):
@@ -37,6 +36,20 @@ class Patience:
     start_s: float = 180.0
     work_s: float = 1800.0
     search_s: float = 120.0
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """One way to search what a peer holds: a `Subject`."""
+
+    peer: Peer
+    name: str
+
+    async def search(self, question: str, vector: Sequence[float], k: int) -> Took:
+        return await self.peer.search(self.name, question, vector, k)
+
+    async def nearest(self, vector: Sequence[float], k: int) -> Sequence[int]:
+        return await self.peer.nearest(self.name, vector, k)
 
 
 class Peer:
@@ -96,10 +109,11 @@ class Peer:
     def _ids(self, what: str, told: Mapping[str, Any], k: int) -> list[int]:
         """An answer without chunks would be fast, and no search."""
         ids = told.get("ids")
-        known = isinstance(ids, list) and all(isinstance(n, int) and 0 <= n < self._rows for n in ids)
-        if not known or not 0 < len(ids) <= k or len(set(ids)) < len(ids):  # type: ignore[arg-type]
+        if not isinstance(ids, list) or not 0 < len(ids) <= k or any(type(n) is not int for n in ids):
             raise self._nonsense(what, told)
-        return list(ids)  # type: ignore[arg-type]
+        if len(set(ids)) < len(ids) or not 0 <= min(ids) <= max(ids) < self._rows:
+            raise self._nonsense(what, told)
+        return ids
 
     async def _order(self, do: str, patience_s: float, **given: Any) -> dict[str, Any]:
         self._orders += 1
@@ -167,25 +181,13 @@ async def started(
             await peer.wait_until_ready()
             yield peer
         finally:
-            await _ended(process)
-
-
-async def _ended(process: asyncio.subprocess.Process) -> None:
-    """Its stdin ends, which ends it; what does not end is killed."""
-    assert process.stdin is not None
-    process.stdin.close()
-    try:
-        async with asyncio.timeout(GOODBYE_S):
-            await process.communicate()
-    except (TimeoutError, asyncio.CancelledError):
-        with contextlib.suppress(ProcessLookupError):
-            process.kill()
-        await process.wait()
-        raise
+            with contextlib.suppress(ProcessLookupError):  # it has ended by itself
+                process.kill()  # it holds nothing that anybody wants back
+            await process.wait()
 
 
 def written(*vectors: Sequence[float]) -> str:
-    """Vectors one after the other, little-endian float32 in base64: as JSON numbers they would be four times as long."""
+    """Vectors one after the other, little-endian float32 in base64: JSON's numbers are four times as long."""
     import numpy as np
 
     return base64.b64encode(np.asarray(vectors, dtype="<f4").tobytes()).decode("ascii")

@@ -23,7 +23,7 @@ from importlib import metadata
 from typing import IO, Any
 
 EXACT, INDEXED = "lancedb-exact", "lancedb-ivf-pq"
-"""Every vector compared, as its documentation advises up to some 100,000 rows; and the index that it makes by default."""
+"""Every vector compared, as its documentation advises up to some 100,000 rows, and the index that it makes unasked."""
 
 REFINE = 10
 """So many times the wanted rows are compared again by their whole vectors: without it IVF_PQ finds far less."""
