@@ -65,8 +65,8 @@ def search(call: Call) -> Result:
         raise StackError(f"nothing was measured: {exc}; {WITHOUT}") from exc
     except (CorpusError, LLMError, StoreError) as exc:
         raise StackError(str(exc)) from exc
-    document = _document(found, before)
-    return Result(document=document, shown=_shown(found, document))
+    told = document(found, before, os.getloadavg()[0])
+    return Result(document=told, shown=shown(found, told))
 
 
 def _drivers(call: Call) -> dict[str, Sequence[str]]:
@@ -104,7 +104,8 @@ def _places(call: Call, folder: Path) -> dict[str, Place]:
     return {"sqlite": Place(url=url_of(folder / "rag.db"), cpu=time.process_time), **named}
 
 
-def _document(found: Measured, load_before: float) -> dict[str, Any]:
+def document(found: Measured, load_before: float, load_after: float) -> dict[str, Any]:
+    """What `--json` prints."""
     return {
         "p50_ms": {str(n): {name: t.quantile(0.50) for name, t in of.items()} for n, of in found.times.items()},
         "p95_ms": {str(n): {name: t.quantile(0.95) for name, t in of.items()} for n, of in found.times.items()},
@@ -113,23 +114,24 @@ def _document(found: Measured, load_before: float) -> dict[str, Any]:
         "recalls_differ": {str(n): told for n, of in found.recalls.items() if (told := unequal(of))},
         "searches": QUESTIONS,
         "cores": len(os.sched_getaffinity(0)),
-        "load": {"before": round(load_before, 2), "after": round(os.getloadavg()[0], 2)},
+        "load": {"before": round(load_before, 2), "after": round(load_after, 2)},
         "uses": found.uses,
         "versions": {"python": platform.python_version(), "sqlite": driver().sqlite_version},
         "peers": found.versions or {PEER: {"skipped": "--without-peers"}},
     }
 
 
-def _shown(found: Measured, document: Mapping[str, Any]) -> list[RenderableType]:
-    load = document["load"]
+def shown(found: Measured, told: Mapping[str, Any]) -> list[RenderableType]:
+    """The table, then on what and with what it was measured, and whose recall is less than another's."""
+    load = told["load"]
     lines = [
         f"{document['searches']} searches each; load {load['before']:.2f} before, {load['after']:.2f} after, "
         f"on {document['cores']} cores; {_pairs(document['versions'])}"
     ]
-    lines += [f"{name}: {_pairs(of)}" for name, of in {**document["uses"], **document["peers"]}.items()]
+    lines += [f"{name}: {_pairs(of)}" for name, of in {**told["uses"], **told["peers"]}.items()]
     lines += [
-        f"recall at {int(size):,} chunks {told}: their times are not for the same work"
-        for size, told in document["recalls_differ"].items()
+        f"recall at {int(size):,} chunks {less}: their times are not for the same work"
+        for size, less in told["recalls_differ"].items()
     ]
     return [_table(found), *map(Text, lines)]
 

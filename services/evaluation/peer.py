@@ -96,10 +96,10 @@ class Peer:
         given = {"way": way, "text": question, "vector": written(vector), "k": k}
         told = await self._order("search", self._patience.search_s, **given)
         self._ids("search", told, k)
-        try:
-            return Took(wall_ms=1000 * float(told["wall_s"]), cpu_ms=1000 * float(told["cpu_s"]))
-        except (KeyError, TypeError, ValueError) as exc:
-            raise self._nonsense("search", told) from exc
+        wall_s, cpu_s = told.get("wall_s"), told.get("cpu_s")
+        if not isinstance(wall_s, int | float) or not isinstance(cpu_s, int | float) or wall_s < 0 or cpu_s < 0:
+            raise self._nonsense("search", told)
+        return Took(wall_ms=1000 * wall_s, cpu_ms=1000 * cpu_s)
 
     async def nearest(self, way: str, vector: Sequence[float], k: int) -> list[int]:
         """The chunks nearest in meaning, by their numbers. Raises `PeerError`."""

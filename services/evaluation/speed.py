@@ -11,10 +11,11 @@ from services.llm.registry import model
 from services.llm.spaces import Embeddings, EmbeddingSpace, EmbedRequest
 from services.llm.types import Provenance
 from services.rag.chunking import Span
-from services.rag.search import Wish, found
+from services.rag.search import Mode, Wish, found
 from services.rag.store import NewDocument
 from services.rag.store_documents import StoredDocuments
 from services.store.blend import CANDIDATES
+from services.store.errors import StoreError
 from services.store.vectors import Space
 from services.web.meaning import Meaning
 
@@ -73,10 +74,13 @@ class Store:
             self._rows += len(some)
 
     async def search(self, question: str, vector: Sequence[float], k: int) -> Took:
+        """Raises `StoreError`, also where it was by words alone or found nothing."""
         self._known.vectors = {question: tuple(vector)}
         cpu, began = self._cpu and self._cpu(), self._clock()
-        await found(self._documents, self._meaning, Wish(query=question, k=k))
+        result = await found(self._documents, self._meaning, Wish(query=question, k=k))
         wall_s = self._clock() - began
+        if result.mode is not Mode.HYBRID or not result.hits:
+            raise StoreError(f"a search found {len(result.hits)} passages, {result.mode}: nothing to measure")
         spent = None if self._cpu is None or cpu is None else 1000 * (self._cpu() - cpu)
         return Took(wall_ms=1000 * wall_s, cpu_ms=spent)
 

@@ -15,7 +15,7 @@ Asked = Sequence[tuple[str, tuple[float, ...]]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Took:
-    """One search in milliseconds, of the clock and of processor time in all threads; None where a server did the work."""
+    """One search in milliseconds. `cpu_ms` is of all threads of the process; None where a server did the work."""
 
     wall_ms: float
     cpu_ms: float | None
