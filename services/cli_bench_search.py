@@ -125,8 +125,8 @@ def shown(found: Measured, told: Mapping[str, Any]) -> list[RenderableType]:
     """The table, then on what and with what it was measured, and whose recall is less than another's."""
     load = told["load"]
     lines = [
-        f"{document['searches']} searches each; load {load['before']:.2f} before, {load['after']:.2f} after, "
-        f"on {document['cores']} cores; {_pairs(document['versions'])}"
+        f"{told['searches']} searches each; load {load['before']:.2f} before, {load['after']:.2f} after, "
+        f"on {told['cores']} cores; {_pairs(told['versions'])}"
     ]
     lines += [f"{name}: {_pairs(of)}" for name, of in {**told["uses"], **told["peers"]}.items()]
     lines += [

@@ -55,7 +55,7 @@ async def test_a_peer_says_what_it_is_takes_chunks_and_answers(tmp_path: Path) -
         pytest.param("say({'id': n, 'ids': [], 'wall_s': 1, 'cpu_s': 1})", "what is no answer", id="nothing found"),
         pytest.param("say({'id': n, 'ids': [0, 1, 2], 'wall_s': 1, 'cpu_s': 1})", "no answer", id="too many"),
         pytest.param("say({'id': n, 'ids': [0, 0], 'wall_s': 1, 'cpu_s': 1})", "no answer", id="the same twice"),
-        pytest.param("say({'id': n, 'ids': [3], 'wall_s': 1, 'cpu_s': 1})", "no answer", id="a chunk that is not there"),
+        pytest.param("say({'id': n, 'ids': [3], 'wall_s': 1, 'cpu_s': 1})", "no answer", id="an unknown chunk"),
         pytest.param("say({'id': n, 'ids': ['0'], 'wall_s': 1, 'cpu_s': 1})", "no answer", id="a number as text"),
         pytest.param("say({'id': n, 'ids': [0], 'wall_s': 1})", "what is no answer", id="half of the times"),
         pytest.param("say({'id': n, 'ids': [0], 'wall_s': 'soon', 'cpu_s': 1})", "no answer", id="a word for a time"),
@@ -138,7 +138,8 @@ async def test_what_a_library_prints_does_not_reach_the_answers(tmp_path: Path) 
         (packages / "lancedb" / f"{module}.py").write_text("")
     noise = "import os\nprint('Welcome!')\nos.write(1, b'from below\\n')\ndef connect(folder): print(folder)\n"
     (packages / "lancedb" / "__init__.py").write_text(noise)
-    argv, env = (sys.executable, "-P", str(LANCE), "here"), {**os.environ, "PYTHONPATH": str(packages), "PYTHONUNBUFFERED": "1"}
+    argv = (sys.executable, "-P", str(LANCE), "here")
+    env = {**os.environ, "PYTHONPATH": str(packages), "PYTHONUNBUFFERED": "1"}
 
     async with started("lancedb", argv, tmp_path, env) as peer:
         assert peer.versions["lancedb"] == "9.0"

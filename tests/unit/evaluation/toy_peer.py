@@ -1,7 +1,7 @@
 """A peer's driver for tests: searches by comparing every vector, and misbehaves at one order where it is told how.
 
-`python toy_peer.py [ORDER CODE] FOLDER`: `CODE` is run in place of the answer to `ORDER`, or before the first line where
-`ORDER` is `start`. Standard library only, as it runs without the test's path.
+`python toy_peer.py [ORDER CODE] FOLDER`: `CODE` is run in place of the answer to `ORDER`, or before the first line
+where `ORDER` is `start`. Standard library only, as it runs without the test's path.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ WAYS = ["toy-exact", "toy-blind"]
 
 
 def say(told: object) -> None:
-    print(json.dumps(told), flush=True)
+    sys.stdout.write(json.dumps(told) + "\n")
+    sys.stdout.flush()
 
 
 def floats(text: str) -> list[float]:
