@@ -10,10 +10,11 @@ import asyncio
 import base64
 import contextlib
 import json
+import math
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from services.evaluation.subjects import Chunk, Took
 
@@ -89,6 +90,8 @@ class Peer:
         uses = told.get("uses")
         if not isinstance(uses, dict) or set(uses) != set(self.ways):
             raise self._nonsense("build", told)
+        if not all(isinstance(of, dict) for of in uses.values()):
+            raise self._nonsense("build", told)
         return {way: {str(what): str(how) for what, how in of.items()} for way, of in uses.items()}
 
     async def search(self, way: str, question: str, vector: Sequence[float], k: int) -> Took:
@@ -97,7 +100,7 @@ class Peer:
         told = await self._order("search", self._patience.search_s, **given)
         self._ids("search", told, k)
         wall_s, cpu_s = told.get("wall_s"), told.get("cpu_s")
-        if not isinstance(wall_s, int | float) or not isinstance(cpu_s, int | float) or wall_s < 0 or cpu_s < 0:
+        if not _is_time(wall_s) or not _is_time(cpu_s):
             raise self._nonsense("search", told)
         return Took(wall_ms=1000 * wall_s, cpu_ms=1000 * cpu_s)
 
@@ -134,11 +137,13 @@ class Peer:
         assert self._process.stdout is not None
         async with self._waiting(do, patience_s):
             try:
-                line = await self._process.stdout.readline()
+                if not (line := await self._process.stdout.readline()):
+                    await self._process.wait()
             except ValueError as exc:  # asyncio's word for a line that is longer than its limit
                 raise PeerError(f"{self.name} answers {do!r} with a line that is too long") from exc
         if not line:
-            raise PeerError(f"{self.name} has died at {do!r}; it said: {await asyncio.to_thread(self._said)}")
+            said = await asyncio.to_thread(self._said)
+            raise PeerError(f"{self.name} has died at {do!r}, exit code {self._process.returncode}; it said: {said}")
         try:
             told = json.loads(line)
         except ValueError:
@@ -184,6 +189,11 @@ async def started(
             with contextlib.suppress(ProcessLookupError):  # it has ended by itself
                 process.kill()  # it holds nothing that anybody wants back
             await process.wait()
+
+
+def _is_time(told: object) -> TypeGuard[float]:
+    """A number that is no boolean, not below zero, not infinite and not NaN, which JSON in Python may hold."""
+    return isinstance(told, int | float) and not isinstance(told, bool) and 0 <= told < math.inf
 
 
 def written(*vectors: Sequence[float]) -> str:

@@ -70,7 +70,7 @@ async def test_without_peers_the_stores_are_measured_alone_and_that_is_said(stor
 async def test_a_peer_that_dies_ends_the_measurement(store_url: str, tmp_path: Path) -> None:
     """No figures beside a peer that was not there."""
     toy = (sys.executable, "-P", str(TOY), "nearest", "sys.exit('out of memory')")
-    with pytest.raises(PeerError, match="toy has died at 'nearest'; it said: out of memory"):
+    with pytest.raises(PeerError, match="toy has died at 'nearest', exit code 1; it said: out of memory"):
         await measured(setup(store_url, tmp_path, 20, toy=toy), material())
 
 

@@ -46,8 +46,9 @@ async def test_a_peer_says_what_it_is_takes_chunks_and_answers(tmp_path: Path) -
 @pytest.mark.parametrize(
     ("act", "told"),
     [
-        pytest.param("sys.exit('out of memory')", "has died at 'search'; it said: out of memory", id="dies"),
-        pytest.param("sys.exit()", "has died at 'search'; it said: nothing", id="dies in silence"),
+        pytest.param("sys.exit('out of memory')", "has died at 'search', exit code 1; it said: out", id="dies"),
+        pytest.param("sys.exit()", "has died at 'search', exit code 0; it said: nothing", id="leaves"),
+        pytest.param("os.kill(os.getpid(), 9)", "has died at 'search', exit code -9; it said: nothing", id="is killed"),
         pytest.param("print('hello', flush=True)", "what is no answer: .*hello", id="no json"),
         pytest.param("say([1])", "what is no answer", id="no object"),
         pytest.param("say({'id': n - 1, 'ids': [0]})", "what is no answer", id="an answer to another order"),
@@ -60,6 +61,7 @@ async def test_a_peer_says_what_it_is_takes_chunks_and_answers(tmp_path: Path) -
         pytest.param("say({'id': n, 'ids': [0], 'wall_s': 1})", "what is no answer", id="half of the times"),
         pytest.param("say({'id': n, 'ids': [0], 'wall_s': 'soon', 'cpu_s': 1})", "no answer", id="a word for a time"),
         pytest.param("say({'id': n, 'ids': [0], 'wall_s': -1, 'cpu_s': 1})", "no answer", id="a time before its begin"),
+        pytest.param("say({'id': n, 'ids': [0], 'wall_s': 1, 'cpu_s': float('nan')})", "no answer", id="no number"),
         pytest.param("say({'id': n, 'error': 'KeyError: text'})", "toy failed at 'search': KeyError: text", id="fails"),
         pytest.param("say('x' * 2**21)", "a line that is too long", id="a line without end"),
     ],
@@ -95,12 +97,15 @@ async def test_a_driver_that_dies_while_it_is_written_to_is_told_as_such(tmp_pat
     many = [("word " * 200, [0.5] * 384)] * 1000
     async with toy(tmp_path, "build", "say({'id': n, 'uses': {w: {} for w in WAYS}}); sys.exit('no disk')") as peer:
         await filled(peer)
-        with pytest.raises(PeerError, match="has died at 'add'; it said: no disk"):
+        with pytest.raises(PeerError, match="has died at 'add', exit code 1; it said: no disk"):
             await peer.add(many)
 
 
-async def test_what_a_way_uses_is_told_of_every_way(tmp_path: Path) -> None:
-    async with toy(tmp_path, "build", "say({'id': n, 'uses': {'toy-exact': {}}})") as peer:
+@pytest.mark.parametrize(
+    "uses", ["{'toy-exact': {}}", "{w: 'much' for w in WAYS}", "7"], ids=["of one", "in words", "a number"]
+)
+async def test_what_is_used_is_told_of_every_way(uses: str, tmp_path: Path) -> None:
+    async with toy(tmp_path, "build", f"say({{'id': n, 'uses': {uses}}})") as peer:
         with pytest.raises(PeerError, match="answers 'build' with what is no answer"):
             await filled(peer)
 
@@ -108,7 +113,7 @@ async def test_what_a_way_uses_is_told_of_every_way(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("act", "told"),
     [
-        pytest.param("sys.exit('no library')", "has died at 'start'; it said: no library", id="dies"),
+        pytest.param("sys.exit('no library')", "has died at 'start', exit code 1; it said: no library", id="dies"),
         pytest.param("say({'ready': {}, 'ways': []})", "what is no answer", id="no way to search"),
         pytest.param("print('Welcome!')", "what is no answer: .*Welcome", id="prints"),
     ],

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os  # noqa: F401 - for the code that is given
 import struct
 import sys
 from typing import Any
