@@ -51,7 +51,7 @@ async def test_a_filled_store_is_searched_by_meaning_and_words(store_url: str) -
 
 
 async def test_what_a_store_finds_by_meaning_is_told_by_the_numbers_of_chunks(store_url: str) -> None:
-    """Among so few the search is exact, whichever batch and document a chunk came in."""
+    """Among so few hardly one is missed, whichever batch and document a chunk came in."""
     asked = [("restores", tuple(map(float, vector))) for vector in vectors()]
     exact = Neighbours([vector for _, vector in asked], K)
     chunks = list(drawn(TEXTS, vectors(), 250, seed=1))
@@ -61,7 +61,7 @@ async def test_what_a_store_finds_by_meaning_is_told_by_the_numbers_of_chunks(st
             await store.add(batch)
             exact.add([vector for _, vector in batch])
 
-        assert exact.recall(await nearest(store, asked)) == 1.0
+        assert exact.recall(await nearest(store, asked)) >= 0.9
         assert (await store.search(*asked[0], K)).cpu_ms == 1000
 
 
