@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -201,12 +201,12 @@ class WordIndex:
         Sorted before the caller joins its tables, so that no more of their rows are looked up than are wanted.
         """
         sign = " & " if every else " | "
-        words = sign.join(_tsquery(term) for term, _ in wanted)
-        ranks, given = [], {"weights": self._scaled(), "words": words}
+        given: dict[str, Any] = {"weights": self._scaled(), "words": sign.join(_tsquery(term) for term, _ in wanted)}
+        ranks = []
         for n, (term, count) in enumerate(wanted):
-            given[f"term{n}"] = _tsquery(term)
+            given |= {f"term{n}": _tsquery(term), f"rarity{n}": math.log(1 + rows / (count + 0.5))}
             rank = f"ts_rank(CAST(:weights AS real[]), words, to_tsquery('english', :term{n}), 1)"
-            ranks.append(f"{math.log(1 + rows / (count + 0.5)):.6f} * {rank}")
+            ranks.append(f"CAST(:rarity{n} AS float) * {rank}")
         where = "words @@ to_tsquery('english', :words)"
         query = f"SELECT key, {' + '.join(ranks)} AS score FROM {self._name} WHERE {where} ORDER BY score DESC, key"
         if snippet is not None:
@@ -250,7 +250,7 @@ def _joined(c: Connection, wanted: Sequence[str], *, every: bool) -> str:
     return sign.join(_written(c, term) for term in wanted)
 
 
-def _found(query: str, given: dict[str, str], snippet: str | None) -> Subquery:
+def _found(query: str, given: Mapping[str, Any], snippet: str | None) -> Subquery:
     shown = [] if snippet is None else [column("snippet", Text)]
     return text(query).bindparams(**given).columns(column("key", Integer), column("score", Float), *shown).subquery()
 

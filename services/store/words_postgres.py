@@ -1,4 +1,4 @@
-"""How common words are in a table of PostgreSQL, as its own statistics know: counting them reads a row for each find."""
+"""How common words are in a table of PostgreSQL, by its own statistics: to count a word is to read its rows."""
 
 from __future__ import annotations
 
@@ -10,18 +10,27 @@ from sqlalchemy import Connection, text
 from services.store.words import parts
 
 _ROWS = (
-    "SELECT reltuples * greatest(1, pg_relation_size(oid) / current_setting('block_size')\\:\\:float8 / relpages) "
-    "FROM pg_class WHERE oid = CAST(:name AS regclass) AND relpages > 0"
+    "SELECT reltuples * greatest(1, pg_relation_size(oid) / CAST(current_setting('block_size') AS float) / relpages) "
+    "AS count FROM pg_class WHERE oid = CAST(CAST(:name AS text) AS regclass) AND relpages > 0 AND reltuples > 0"
 )
-"""As the planner does: the rows of the last ANALYZE, and the more of them the more pages there are by now."""
+"""As the planner does it: the rows of the last ANALYZE, and the more of them the more pages there are by now."""
+
+_STEMS = (
+    "SELECT term, tsvector_to_array(to_tsvector('english', term)) AS stems "
+    "FROM unnest(CAST(:terms AS text[])) AS given (term)"
+)
 
 _SHARES = (
-    "SELECT wanted.term, kept.share FROM (SELECT term, tsvector_to_array(to_tsvector('english', term)) AS stems "
-    "FROM unnest(CAST(:terms AS text[])) AS given (term)) AS wanted JOIN pg_stats ON cardinality(wanted.stems) = 1 "
-    "JOIN LATERAL unnest(CAST(CAST(most_common_elems AS text) AS text[]), most_common_elem_freqs) AS kept (stem, share) "
-    "ON kept.stem = wanted.stems[1] WHERE schemaname = current_schema() AND tablename = :name AND attname = 'words'"
+    "SELECT kept.stem, kept.share FROM pg_stats, "
+    "unnest(CAST(CAST(most_common_elems AS text) AS text[]), most_common_elem_freqs) AS kept (stem, share) "
+    "WHERE schemaname = current_schema() AND tablename = :name AND attname = 'words'"
 )
-"""The shares of rows that hold the most common stems, some thousand in all; of a word with several parts none is kept."""
+"""The most common stems, a thousand unless the server is told otherwise, and the share of rows that hold each."""
+
+_KNOWN = (
+    f"SELECT size.count, wanted.term, shares.share FROM ({_ROWS}) AS size "
+    f"LEFT JOIN (({_STEMS}) AS wanted JOIN ({_SHARES}) AS shares ON wanted.stems = ARRAY[shares.stem]) ON true"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,10 +42,11 @@ class Statistics:
 
 
 def statistics(c: Connection, name: str, terms: Sequence[str]) -> Statistics:
-    """What is known of the table `name`; nothing of one that was never analyzed. Other terms than common are left out."""
-    rows = int(c.execute(text(_ROWS), {"name": name}).scalar() or 0)
-    if rows <= 0:
-        return Statistics()
+    """What is known of the table `name`, which is nothing before its first ANALYZE.
+
+    Terms that are not common are left out, and so are those with several parts: stems are kept one by one.
+    """
     single = [term for term in terms if len(parts(term)) == 1]
-    shares = c.execute(text(_SHARES), {"name": name, "terms": single}).tuples()
-    return Statistics(rows=rows, counts={term: round(share * rows) for term, share in shares})
+    known = c.execute(text(_KNOWN), {"name": name, "terms": single}).all()
+    counts = {row.term: round(row.share * row.count) for row in known if row.term is not None}
+    return Statistics(rows=int(known[0].count) if known else 0, counts=counts)
