@@ -11,7 +11,7 @@ from services.store.words import parts
 
 _ROWS = (
     "SELECT reltuples * greatest(1, pg_relation_size(oid) / CAST(current_setting('block_size') AS float) / relpages) "
-    "AS count FROM pg_class WHERE oid = CAST(CAST(:name AS text) AS regclass) AND relpages > 0 AND reltuples > 0"
+    "AS rows FROM pg_class WHERE oid = CAST(CAST(:name AS text) AS regclass) AND relpages > 0 AND reltuples > 0"
 )
 """As the planner does it: the rows of the last ANALYZE, and the more of them the more pages there are by now."""
 
@@ -28,7 +28,7 @@ _SHARES = (
 """The most common stems, a thousand unless the server is told otherwise, and the share of rows that hold each."""
 
 _KNOWN = (
-    f"SELECT size.count, wanted.term, shares.share FROM ({_ROWS}) AS size "
+    f"SELECT size.rows, wanted.term, shares.share FROM ({_ROWS}) AS size "
     f"LEFT JOIN (({_STEMS}) AS wanted JOIN ({_SHARES}) AS shares ON wanted.stems = ARRAY[shares.stem]) ON true"
 )
 
@@ -48,5 +48,5 @@ def statistics(c: Connection, name: str, terms: Sequence[str]) -> Statistics:
     """
     single = [term for term in terms if len(parts(term)) == 1]
     known = c.execute(text(_KNOWN), {"name": name, "terms": single}).all()
-    counts = {row.term: round(row.share * row.count) for row in known if row.term is not None}
-    return Statistics(rows=int(known[0].count) if known else 0, counts=counts)
+    counts = {row.term: round(row.share * row.rows) for row in known if row.term is not None}
+    return Statistics(rows=int(known[0].rows) if known else 0, counts=counts)
