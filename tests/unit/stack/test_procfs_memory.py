@@ -5,6 +5,9 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from pathlib import Path
+
+import pytest
 
 from services.stack import procfs
 from services.stack.procfs import Memory
@@ -49,3 +52,23 @@ def test_a_process_that_is_gone_holds_nothing() -> None:
         ended.wait()
 
     assert procfs.memory(ended.pid) == Memory()
+
+
+def test_without_a_rollup_the_whole_of_each_process_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A kernel without it, or one that does not show another user's. The folder stands in for /proc."""
+    (tmp_path / "7").mkdir()
+    lines = "Name:\trag\nVmSwap:\t    2 kB\nRssAnon:\t  100 kB\nRssFile:\t   50 kB\nRssShmem:\t    4 kB\nThreads:\t3\n"
+    (tmp_path / "7" / "status").write_text(lines)
+    monkeypatch.setattr(procfs, "PROC", tmp_path)
+
+    assert procfs.memory(7) == Memory(anonymous=102 * 1024, files=54 * 1024)
+
+
+def test_swapped_pages_are_still_the_process_s_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else a leak would look flat on a machine that swaps it out."""
+    (tmp_path / "7").mkdir()
+    lines = "1-2 ---p 0 0:0 0    [rollup]\nPss_Anon:  100 kB\nPss_File:  50 kB\nPss_Shmem:  0 kB\nSwapPss:  900 kB\n"
+    (tmp_path / "7" / "smaps_rollup").write_text(lines)
+    monkeypatch.setattr(procfs, "PROC", tmp_path)
+
+    assert procfs.memory(7) == Memory(anonymous=1000 * 1024, files=50 * 1024)
