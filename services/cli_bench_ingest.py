@@ -106,8 +106,11 @@ def _measured(call: Call, store: str, url: str, mb: float, *, embeds: bool) -> M
     if not embeds:
         return Measured(store=store, run=run)
     call.display.note(STEP, f"{what}: the embedder alone on {run.chunks} chunks")
-    alone_s, alone_cpu_s = asyncio.run(app.embedding_alone(call.settings, texts))
-    return Measured(store=store, run=run, alone_s=alone_s, alone_cpu_s=alone_cpu_s)
+    try:
+        alone_s, alone_cpu_s = asyncio.run(app.embedding_alone(call.settings, texts))
+    except LLMError as exc:  # a machine that is busy with something else; the run is a measurement all the same
+        return Measured(store=store, run=run, embeds=True, not_alone=str(exc))
+    return Measured(store=store, run=run, embeds=True, alone_s=alone_s, alone_cpu_s=alone_cpu_s)
 
 
 def _say(call: Call, what: str, line: str) -> None:

@@ -25,15 +25,18 @@ _COLUMNS = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measured:
-    """One run on one store. `alone_s`: what embedding its chunks took by itself; None where nothing was embedded.
+    """One run on one store. `alone_s`: what embedding its chunks took by itself; None where that was not measured.
 
-    `alone_cpu_s` is the same in seconds of the processor, which another program's load changes less.
+    `alone_cpu_s` is the same in seconds of the processor, which another program's load changes less. `not_alone` says
+    why a run that `embeds` lacks it.
     """
 
     store: str
     run: Run
+    embeds: bool = False
     alone_s: float | None = None
     alone_cpu_s: float = 0.0
+    not_alone: str = ""
 
     @property
     def share(self) -> float:
@@ -65,7 +68,7 @@ def document(measured: Measured) -> dict[str, Any]:
         embedder = {"embedder_chunks_per_s": run.chunks / measured.alone_s, "embedder_share": measured.share}
     return {
         "store": measured.store,
-        "embeds": measured.alone_s is not None,
+        "embeds": measured.embeds,
         "took_s": run.took_s,
         "cpu_s": run.cpu_s,
         "bytes": run.bytes,
@@ -94,7 +97,7 @@ def shown(found: Sequence[Measured], machine: Mapping[str, Any]) -> list[Rendera
 
 
 def _table(measured: Measured) -> Table:
-    kind = "with vectors" if measured.alone_s is not None else "without vectors"
+    kind = "with vectors" if measured.embeds else "without vectors"
     table = Table(title=f"{measured.store}, {kind}", title_justify="left", header_style="bold", box=SIMPLE_HEAD)
     for column in _COLUMNS:
         table.add_column(column, justify="right")
@@ -123,6 +126,8 @@ def _said(measured: Measured) -> list[str]:
     if measured.alone_s is not None:
         alone = run.chunks / max(measured.alone_s, 1e-9)
         lines.append(f"the embedder alone: {alone:.0f} chunks/s, {measured.share:.0%} of the run's CPU time")
+    if measured.not_alone:
+        lines.append(f"the embedder alone: not measured, {measured.not_alone}")
     if run.failed:
         lines.append("refused: " + ", ".join(f"{count} {code}" for code, count in run.failed.items()))
     return lines

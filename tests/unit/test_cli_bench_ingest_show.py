@@ -29,7 +29,7 @@ def measured(*, mib_a_look: float = 0.0, size: int = 2 * SMALLEST, alone_s: floa
         for n in range(81)
     ]  # fmt: skip
     run.busy_s = {"read": 100.0, "cut": 4.0, "embed": 380.0 if alone_s else 0.0, "store": 40.0}
-    return Measured(store="sqlite", run=run, alone_s=alone_s, alone_cpu_s=60.0)
+    return Measured(store="sqlite", run=run, embeds=alone_s is not None, alone_s=alone_s, alone_cpu_s=60.0)
 
 
 def said(*found: Measured) -> str:
@@ -68,6 +68,17 @@ def test_the_embedder_s_share_of_the_time_is_beside_the_others() -> None:
 
     assert "read 25%, cut 1%, embed 95%, store 10%; the most: embed" in text
     assert "the embedder alone: 2 chunks/s, 75% of the run's CPU time" in text
+
+
+def test_an_embedder_that_was_not_measured_alone_costs_the_run_nothing() -> None:
+    """The machine had no time for it."""
+    run = measured(alone_s=100.0).run
+    found = Measured(store="sqlite", run=run, embeds=True, not_alone="in_process: 120 s are up")
+
+    assert "with vectors" in said(found)
+    assert "the embedder alone: not measured, in_process: 120 s are up" in said(found)
+    assert show.document(found)["embeds"]
+    assert "embedder_share" not in show.document(found)
 
 
 def test_a_short_run_says_what_it_lacks() -> None:
