@@ -1,8 +1,8 @@
 """Whether memory stays flat while documents come in: the rule, and its verdict with figures. Pure.
 
 The first quarter is warm-up and not compared: connections open, caches fill, statements are compiled, the embedder's
-graph is loaded. The last quarter is compared with the second one, half a run apart. What is compared is the median of the
-memory of the processes' own: a large document lifts it for a moment and then gives it back, which the peaks show and
+graph is loaded. The last quarter is compared with the second one, half a run apart. What is compared is the median of
+the memory of the processes' own: a large document lifts it for a moment and then gives it back, which the peaks show and
 the median does not; what is kept, by a list that only grows or by a heap in pieces, lifts the median for good.
 """
 
@@ -68,7 +68,9 @@ def _judged(quarters: Sequence[Quarter], medians: Sequence[int]) -> Flatness:
     size, looks = sum(quarter.bytes for quarter in quarters), min(quarters[n].looks for n in _COMPARED)
     verdict, why = Verdict.GROWS if last > limit else Verdict.FLAT, ""
     if size < SMALLEST:
-        verdict, why = Verdict.INCONCLUSIVE, f"{size / 1e6:.1f} MB of documents, at least {SMALLEST / 1e6:.0f} are needed"
+        why = f"{size / 1e6:.1f} MB of documents, at least {SMALLEST / 1e6:.0f} are needed"
     elif looks < FEWEST_LOOKS:
-        verdict, why = Verdict.INCONCLUSIVE, f"{looks} looks in a quarter, at least {FEWEST_LOOKS} are needed"
+        why = f"{looks} looks in a quarter, at least {FEWEST_LOOKS} are needed"
+    if why:
+        verdict = Verdict.INCONCLUSIVE
     return Flatness(verdict=verdict, second=second, last=last, limit=limit, why=why)
