@@ -2,8 +2,8 @@
 
 The first quarter is warm-up and not compared: connections open, caches fill, statements are compiled, the embedder's
 graph is loaded. The last quarter is compared with the second one, half a run apart. What is compared is the median of
-the memory of the processes' own: a large document lifts it for a moment and then gives it back, which the peaks show and
-the median does not; what is kept, by a list that only grows or by a heap in pieces, lifts the median for good.
+the memory of the processes' own: a large document lifts it for a moment and then gives it back, which the peaks show
+and the median does not; what is kept, by a list that only grows or by a heap in pieces, lifts the median for good.
 """
 
 from __future__ import annotations
