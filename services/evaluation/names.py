@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from services.llm.errors import LLMError
+from services.llm.types import Sampling
 from services.migration.quality import score
 from services.migration.quality_names import GOLD, QualityMetric
 from services.migration.workload import Item, Workload
@@ -61,7 +62,7 @@ class Asker:
     async def read(self, arm: str, text: str, *, relations: bool) -> Grounded | None:
         """What `arm` itself found; None where it failed or another one had to answer."""
         shape, most = (FACTS, RELATION_TOKENS) if relations else (DEFAULT, PLAIN_TOKENS)
-        ask = Ask(text=text, shape=shape, relations=relations, max_tokens=most)
+        ask = Ask(text=text, shape=shape, relations=relations, sampling=Sampling(max_tokens=most))
         wishes = Wishes(request_id="", key="", first=arm, deadline_s=DEADLINE_S)
         try:
             found = await extracted(self.client, ask, wishes, service=SERVICE, alias=self.alias)

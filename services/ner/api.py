@@ -6,6 +6,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 
+from services.llm.types import Sampling
 from services.ner.finding import MOST_PLACES
 from services.ner.graph import Pattern
 from services.ner.schemas import (
@@ -158,7 +159,7 @@ async def asked(body: Extract | Read, text: str, graph: Graph) -> Ask:
     relations = bool(shape.predicates) if body.relations is None else body.relations
     if relations and not shape.has_relations:
         raise Problem(422, "no-predicates", f"the schema {shape.name!r} has no predicates to look for relations by")
-    return Ask(text=text, shape=shape, relations=relations, max_tokens=body.tokens(relations))
+    return Ask(text=text, shape=shape, relations=relations, sampling=Sampling(max_tokens=body.tokens(relations)))
 
 
 async def _shape(body: Extract | Read, graph: Graph) -> Shape:

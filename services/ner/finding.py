@@ -9,8 +9,8 @@ from sqlalchemy import ColumnElement, Connection, Row, Select, and_, exists, fun
 from services.ner.graph import End, EndPattern, Entity, Evidence, Pattern, Place, Relation, StoredDocument
 from services.ner.grounding import Mention
 from services.ner.names import key
+from services.ner.producers import made_of
 from services.ner.tables import DOCUMENT, ENTITY, EVIDENCE, MENTION, PRODUCER, READING, RELATION
-from services.web.provenance import Producer
 
 MOST_PLACES = 1000
 """Mentions and pieces of evidence that are shown of one entity or fact."""
@@ -28,7 +28,7 @@ def document(c: Connection, workspace: str, identifier: str) -> tuple[StoredDocu
     row = c.execute(query).one_or_none()
     if row is None:
         return None
-    found = StoredDocument(id=row.id, text=row.text, created_at=row.created_at, producer=_producer(row))
+    found = StoredDocument(id=row.id, text=row.text, created_at=row.created_at, producer=made_of(row))
     named = (
         select(MENTION.c.text, ENTITY.c.type, MENTION.c.start, MENTION.c.end)
         .join(ENTITY, ENTITY.c.id == MENTION.c.entity)
@@ -225,7 +225,7 @@ def _entity(row: Row[Any]) -> Entity:
 
 
 def _place(row: Row[Any]) -> Place:
-    return Place(document_id=row.document_id, text=row.text, start=row.start, end=row.end, producer=_producer(row))
+    return Place(document_id=row.document_id, text=row.text, start=row.start, end=row.end, producer=made_of(row))
 
 
 def _evidence(row: Row[Any]) -> Evidence:
@@ -236,9 +236,5 @@ def _evidence(row: Row[Any]) -> Evidence:
         end=row.end,
         subject=row.subject,
         object=row.object,
-        producer=_producer(row),
+        producer=made_of(row),
     )
-
-
-def _producer(row: Row[Any]) -> Producer:
-    return Producer(**{name: getattr(row, name) for name in PRODUCER})

@@ -8,8 +8,8 @@ from sqlalchemy import Connection, Row, case, func, select
 
 from services.ner.graph import Listed, Said
 from services.ner.merging import root_of
+from services.ner.producers import made_of
 from services.ner.tables import DOCUMENT, ENTITY, MENTION, PRODUCER, READING
-from services.web.provenance import Producer
 
 BEGINNING_CHARS = 160
 """Of a document's text in a list."""
@@ -62,7 +62,7 @@ def _listed(row: Row[Any]) -> Listed:
         created_at=row.created_at,
         beginning=row.beginning,
         mentions=row.mentions,
-        producer=_producer(row),
+        producer=made_of(row),
     )
 
 
@@ -74,9 +74,5 @@ def _said(row: Row[Any]) -> Said:
         before=row.before,
         text=row.text,
         after=row.after,
-        producer=_producer(row),
+        producer=made_of(row),
     )
-
-
-def _producer(row: Row[Any]) -> Producer:
-    return Producer(**{name: getattr(row, name) for name in PRODUCER})

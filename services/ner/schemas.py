@@ -5,9 +5,10 @@ from __future__ import annotations
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from services.ner.grounding import Why
+from services.ner.producers import Made
 from services.ner.schemas_graph import RelationInfo, Slug
 from services.web.fields import Body, Line, MaxTokens, Text
-from services.web.provenance import LLMInfo, Producer
+from services.web.provenance import LLMInfo
 
 PLAIN_TOKENS, RELATION_TOKENS, MOST_TOKENS = 128, 512, 1024
 """What an answer may have: where nobody says, with relations, and at all (`MaxTokens`)."""
@@ -125,7 +126,7 @@ class DocumentRead(ExtractAnswer):
 
     id: str
     created_at: str
-    producer: Producer
+    producer: Made
 
 
 class DocumentInfo(BaseModel):
@@ -134,7 +135,7 @@ class DocumentInfo(BaseModel):
     id: str
     text: str
     created_at: str
-    producer: Producer
+    producer: Made
     entities: list[MentionInfo]
 
 
@@ -147,7 +148,7 @@ class ListedInfo(BaseModel):
     created_at: str
     beginning: str
     mentions: int
-    producer: Producer
+    producer: Made
 
 
 class DocumentPage(BaseModel):
@@ -188,7 +189,7 @@ class PlaceInfo(BaseModel):
     text: str
     start: int
     end: int
-    producer: Producer
+    producer: Made
 
 
 class EntityDetail(BaseModel):

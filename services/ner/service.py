@@ -7,28 +7,29 @@ from dataclasses import dataclass, replace
 
 from prometheus_client import CollectorRegistry, Counter
 
-from services.llm.types import Answer, ChatRequest
+from services.llm.types import Answer, ChatRequest, Sampling
 from services.ner import prompts
 from services.ner.graph import StoredDocument
 from services.ner.grounding import Grounded, Mention, ground
+from services.ner.producers import Made, Params
 from services.ner.shape import Shape, answer_schema
 from services.ner.spacy_names import Names, unseen
 from services.ner.store import Graph, Graphs
 from services.store.clock import Clock, utc_now
 from services.store.jobs import Job
 from services.web.asking import Wishes
-from services.web.provenance import Producer, producer
+from services.web.provenance import producer
 from services.web.room import Client
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ask:
-    """A text, and what to look for in it. Relations cost tokens, so they are looked for only where they are wanted."""
+    """A text, what to look for in it, and how. Relations cost tokens: they are looked for only where wanted."""
 
     text: str
     shape: Shape
     relations: bool
-    max_tokens: int
+    sampling: Sampling
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,13 +57,14 @@ class Read:
 
 async def extracted(client: Client, ask: Ask, wishes: Wishes, *, service: str, alias: str) -> Extraction:
     """What the text bears out of the answer of model `alias`. Raises `LLMError`."""
-    request = wishes.chat(
+    plain = wishes.chat(
         service=service,
         alias=alias,
         messages=prompts.messages(ask.shape, ask.text, relations=ask.relations),
-        max_tokens=ask.max_tokens,
+        max_tokens=ask.sampling.max_tokens,
         schema=answer_schema(ask.shape, relations=ask.relations),
     )
+    request = replace(plain, sampling=ask.sampling)
     answer = await client.chat(request)
     grounded = await asyncio.to_thread(ground, ask.text, answer.text, ask.shape)
     return Extraction(ask=ask, grounded=grounded, request=request, answer=answer)
@@ -126,6 +128,9 @@ class Ner:
         self._ungrounded.inc(extraction.grounded.ungrounded)
         return extraction
 
-    def _made_by(self, extraction: Extraction) -> Producer:
-        version = prompts.version(extraction.ask.shape, relations=extraction.ask.relations)
-        return producer(extraction.answer, extraction.request, prompt_version=version, at=self._now())
+    def _made_by(self, extraction: Extraction) -> Made:
+        ask, request = extraction.ask, extraction.request
+        version = prompts.version(ask.shape, relations=ask.relations)
+        made_by = producer(extraction.answer, request, prompt_version=version, at=self._now())
+        params = Params(schema=ask.shape.name, relations=ask.relations, sampling=request.sampling)
+        return Made(**made_by.model_dump(), params=params)

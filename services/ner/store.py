@@ -26,6 +26,7 @@ from services.ner.graph import (
 )
 from services.ner.grounding import Fact, Mention
 from services.ner.migrations import MIGRATIONS
+from services.ner.producers import Made
 from services.ner.shape import Shape
 from services.ner.tables import JOBS, TABLES
 from services.store.clock import Clock, utc_now
@@ -33,7 +34,6 @@ from services.store.database import Database
 from services.store.jobs import Job, State
 from services.store.schema import Schema
 from services.store.worker import Handler, Worker
-from services.web.provenance import Producer
 
 T = TypeVar("T")
 
@@ -84,7 +84,7 @@ class Graph:
         self._wake = wake
 
     async def put(
-        self, text: str, mentions: Sequence[Mention], facts: Sequence[Fact], producer: Producer
+        self, text: str, mentions: Sequence[Mention], facts: Sequence[Fact], producer: Made
     ) -> tuple[StoredDocument, bool]:
         """The document with what was found now in place of what was before, and whether its text is new."""
         created_at, is_new = await self._write(
@@ -105,7 +105,7 @@ class Graph:
         return await self._read(lambda c, w: listing.contexts(c, w, entity, limit))
 
     async def put_again(
-        self, text: str, mentions: Sequence[Mention], facts: Sequence[Fact], producer: Producer, job: Job
+        self, text: str, mentions: Sequence[Mention], facts: Sequence[Fact], producer: Made, job: Job
     ) -> None:
         """As `put`, unless the document was deleted meanwhile; `job` is done with it. Raises `LeaseLost`."""
 
@@ -116,17 +116,20 @@ class Graph:
 
         await self._write(write)
 
-    async def rerun(self, where: str, *, is_dry_run: bool) -> int:
-        """Jobs to read anew what `anew.wanted` finds, and how many; a dry run only counts them."""
+    async def rerun(self, where: str, *, is_dry_run: bool, max_tokens: int | None = None) -> int:
+        """Jobs to read anew what `anew.wanted` finds, and how many; a dry run only counts them.
+
+        Each with the parameters that its document was read with, unless `max_tokens` says otherwise.
+        """
         if is_dry_run:
             return await self._read(lambda c, w: anew.rerun(c, w, where, at=None))
-        count = await self._write(lambda c, w: anew.rerun(c, w, where, at=self._now()))
+        count = await self._write(lambda c, w: anew.rerun(c, w, where, at=self._now(), max_tokens=max_tokens))
         self._wake()
         return count
 
-    async def asked(self, prompt_version: str) -> tuple[Shape | None, bool]:
-        """What a reading of that version looked for, as it is today."""
-        return await self._read(lambda c, w: anew.asked(c, w, prompt_version))
+    async def asked(self, made: Made) -> tuple[Shape | None, bool]:
+        """What a reading looked for, as it is today."""
+        return await self._read(lambda c, w: anew.asked(c, w, made.prompt_version, made.params))
 
     async def jobs(self, limit: int, *, before: int | None, state: State | None) -> list[Job]:
         return await self._read(lambda c, w: JOBS.page(c, w, limit=limit, before=before, state=state))

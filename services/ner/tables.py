@@ -23,8 +23,8 @@ from sqlalchemy import (
 from services.store.jobs import Jobs
 from services.store.replies import Replies
 
-PRODUCER = ("provider", "engine", "model", "prompt_version", "at", "digest", "params_hash")
-"""The columns of a `Producer`."""
+PRODUCER = ("provider", "engine", "model", "prompt_version", "at", "digest", "params_hash", "params", "accepted_by")
+"""The columns of a `Made`; `params` is JSON, or empty."""
 
 TABLES = MetaData()
 REPLIES = Replies(TABLES)
