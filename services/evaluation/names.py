@@ -18,7 +18,6 @@ from services.ner.grounding import Grounded, Mention
 from services.ner.schemas import PLAIN_TOKENS, RELATION_TOKENS
 from services.ner.service import Ask, extracted
 from services.ner.shape import DEFAULT, FACTS
-from services.ner.spacy_names import Names
 from services.rag.metrics import Estimate, estimate
 from services.web.asking import ARMS, Wishes
 from services.web.room import Client
@@ -71,7 +70,7 @@ class Asker:
         return found.grounded if found.answer.provenance.provider == arm else None
 
 
-def of_spacy(names: Names, gold: Workload) -> Line:
+def of_spacy(names: Callable[[str], Sequence[Mention]], gold: Workload) -> Line:
     """The baseline: names only."""
     scores, times = [], []
     for item in _with(QualityMetric.SPAN_F1, gold):

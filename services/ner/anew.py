@@ -46,7 +46,7 @@ def wanted(c: Connection, workspace: str, where: str) -> list[str]:
     query = (
         select(DOCUMENT.c.id, READING.c.prompt_version)
         .join(READING, READING.c.document == DOCUMENT.c.number)
-        .where(DOCUMENT.c.workspace == workspace)
+        .where(DOCUMENT.c.workspace == workspace, READING.c.accepted_by == "")
         .order_by(DOCUMENT.c.number)
     )
     produced = re.fullmatch(PRODUCED, where)

@@ -20,6 +20,7 @@ from services.ner.schemas import (
     Extract,
     ExtractAnswer,
     FactInfo,
+    FoundInfo,
     ListedInfo,
     MentionInfo,
     PlaceInfo,
@@ -67,7 +68,7 @@ async def extract(
 ) -> ExtractAnswer:
     """Only names that the text holds, each at all its places, and facts that it states; the others are listed."""
     ask = await asked(body, await _text_of(body, graph), graph)
-    return _extracted(await while_read(request, ner.extract(ask, wishes)), response)
+    return _extracted(await while_read(request, ner.extract(ask, graph, wishes)), response)
 
 
 async def read_document(
@@ -104,7 +105,7 @@ async def get_document(document_id: DocumentId, graph: Seen) -> DocumentInfo:
         text=document.text,
         created_at=document.created_at,
         producer=document.producer,
-        entities=[MentionInfo.model_validate(m) for m in mentions],
+        entities=[FoundInfo.model_validate(m) for m in mentions],
     )
 
 

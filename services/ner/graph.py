@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from services.ner.grounding import Mention
 from services.ner.producers import Made
 
 
@@ -24,6 +25,13 @@ class StoredDocument:
     text: str
     created_at: str
     producer: Made
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found(Mention):
+    """A mention of a document. `producer` is who found it where that is not who read the document, else None."""
+
+    producer: Made | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -73,6 +73,12 @@ class MentionInfo(BaseModel):
     end: int
 
 
+class FoundInfo(MentionInfo):
+    """A name at its place in a document; `producer` is null where whoever read the document found it."""
+
+    producer: Made | None
+
+
 class NameInfo(BaseModel):
     """One end of a fact."""
 
@@ -110,7 +116,7 @@ class RefusedInfo(BaseModel):
 class ExtractAnswer(BaseModel):
     """The names in the order of the text, and the facts; `rejected` are names that a model made up.
 
-    `candidates` are names that spaCy saw where the model found none, if that is turned on: not stored, maybe wrong.
+    `candidates` are names that spaCy saw where the model found none, if that is turned on: no entities, maybe wrong.
     """
 
     entities: list[MentionInfo]
@@ -136,7 +142,7 @@ class DocumentInfo(BaseModel):
     text: str
     created_at: str
     producer: Made
-    entities: list[MentionInfo]
+    entities: list[FoundInfo]
 
 
 class ListedInfo(BaseModel):

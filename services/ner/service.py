@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from prometheus_client import CollectorRegistry, Counter
@@ -11,10 +12,12 @@ from services.llm.types import Answer, ChatRequest, Sampling
 from services.ner import prompts
 from services.ner.graph import StoredDocument
 from services.ner.grounding import Grounded, Mention, ground
+from services.ner.name_candidates import Seen, State, mentions, proposed, unseen
 from services.ner.producers import Made, Params
 from services.ner.shape import Shape, answer_schema
-from services.ner.spacy_names import Names, unseen
+from services.ner.spacy_names import Names
 from services.ner.store import Graph, Graphs
+from services.ner.writing import document_id
 from services.store.clock import Clock, utc_now
 from services.store.jobs import Job
 from services.web.asking import Wishes
@@ -36,7 +39,7 @@ class Ask:
 class Extraction:
     """What a model found in a text, as far as the text bears it out.
 
-    `candidates` are what somebody else saw where it found nothing: for people to look at, never stored.
+    `candidates` are what somebody else saw where it found nothing, but for what a person rejected: no entities yet.
     """
 
     ask: Ask
@@ -99,19 +102,28 @@ class Ner:
         )
         self.graphs = graphs
 
-    async def extract(self, ask: Ask, wishes: Wishes) -> Extraction:
+    async def extract(self, ask: Ask, graph: Graph, wishes: Wishes) -> Extraction:
         """What the text bears out of the answer; nothing is stored. Raises `LLMError`."""
         extraction = await self._found(ask, wishes)
-        if self._names is None:
+        seen = await self._seen(ask)
+        if seen is None:
             return extraction
-        seen = await asyncio.to_thread(self._names, ask.text)
-        return replace(extraction, candidates=unseen(seen, extraction.grounded.mentions, ask.shape))
+        known = await graph.name_candidates(document_id(ask.text)) or []
+        judged = {c.named for c in known if c.state is not State.OPEN}
+        taken = [(m.start, m.end) for m in extraction.grounded.mentions]
+        left = unseen([s for s in seen[0] if s.named not in judged], taken)
+        return replace(extraction, candidates=mentions(ask.text, left))
 
     async def read(self, ask: Ask, graph: Graph, wishes: Wishes) -> Read:
         """The text stored with what was found; a known one is read anew, by whoever answers now. Raises `LLMError`."""
-        extraction = await self.extract(ask, wishes)
+        extraction = await self._found(ask, wishes)
+        seen = await self._seen(ask)
         found, made_by = extraction.grounded, self._made_by(extraction)
-        document, is_new = await graph.put(ask.text, found.mentions, found.facts, made_by)
+        document, is_new = await graph.put(ask.text, found.mentions, found.facts, made_by, seen)
+        if seen is not None:
+            kept = await graph.name_candidates(document.id) or []
+            left = mentions(ask.text, [c for c in kept if c.state is State.OPEN])
+            extraction = replace(extraction, candidates=left)
         return Read(document=document, is_new=is_new, extraction=extraction)
 
     async def read_again(self, ask: Ask, graph: Graph, wishes: Wishes, job: Job) -> None:
@@ -119,7 +131,7 @@ class Ner:
 
         `job` is done with it.
         """
-        extraction = await self._found(ask, wishes)  # nobody would see candidates
+        extraction = await self._found(ask, wishes)  # candidates stay: the text is the same
         found = extraction.grounded
         await graph.put_again(ask.text, found.mentions, found.facts, self._made_by(extraction), job)
 
@@ -127,6 +139,14 @@ class Ner:
         extraction = await extracted(self._client, ask, wishes, service=self._service, alias=self._alias)
         self._ungrounded.inc(extraction.grounded.ungrounded)
         return extraction
+
+    async def _seen(self, ask: Ask) -> tuple[Sequence[Seen], Made] | None:
+        """What somebody else sees in the text, and who; None where nobody is asked."""
+        names = self._names
+        if names is None:
+            return None
+        seen = await asyncio.to_thread(lambda: proposed(ask.text, names.find(ask.text), ask.shape))
+        return seen, names.made(self._now())
 
     def _made_by(self, extraction: Extraction) -> Made:
         ask, request = extraction.ask, extraction.request

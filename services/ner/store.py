@@ -8,11 +8,12 @@ from typing import TypeVar
 
 from sqlalchemy import Connection
 
-from services.ner import anew, finding, listing, merging, shapes, splitting, walking, writing
+from services.ner import anew, finding, judging, listing, merging, shapes, splitting, walking, writing
 from services.ner.graph import (
     Candidate,
     Entity,
     Evidence,
+    Found,
     Listed,
     Merge,
     Part,
@@ -26,6 +27,7 @@ from services.ner.graph import (
 )
 from services.ner.grounding import Fact, Mention
 from services.ner.migrations import MIGRATIONS
+from services.ner.name_candidates import NameCandidate, Seen
 from services.ner.producers import Made
 from services.ner.shape import Shape
 from services.ner.tables import JOBS, TABLES
@@ -84,16 +86,24 @@ class Graph:
         self._wake = wake
 
     async def put(
-        self, text: str, mentions: Sequence[Mention], facts: Sequence[Fact], producer: Made
+        self,
+        text: str,
+        mentions: Sequence[Mention],
+        facts: Sequence[Fact],
+        producer: Made,
+        seen: tuple[Sequence[Seen], Made] | None = None,
     ) -> tuple[StoredDocument, bool]:
-        """The document with what was found now in place of what was before, and whether its text is new."""
+        """The document with what was found now in place of what was before, and whether its text is new.
+
+        `seen` are candidates for more names, and who saw them; None leaves those of before.
+        """
         created_at, is_new = await self._write(
-            lambda c, w: writing.put(c, w, text, mentions, facts, producer, self._now())
+            lambda c, w: writing.put(c, w, text, mentions, facts, producer, self._now(), seen)
         )
         identifier = writing.document_id(text)
         return StoredDocument(id=identifier, text=text, created_at=created_at, producer=producer), is_new
 
-    async def document(self, document_id: str) -> tuple[StoredDocument, list[Mention]] | None:
+    async def document(self, document_id: str) -> tuple[StoredDocument, list[Found]] | None:
         return await self._read(lambda c, w: finding.document(c, w, document_id))
 
     async def documents(self, limit: int, before: int | None) -> list[Listed]:
@@ -171,6 +181,22 @@ class Graph:
 
     async def whole(self, type: str | None, limit: int) -> Part:
         return await self._read(lambda c, w: walking.whole(c, w, type, limit))
+
+    async def name_candidates(self, document_id: str) -> list[NameCandidate] | None:
+        """Names that somebody else saw in the document, and what was said of them; None without the document."""
+        return await self._read(lambda c, w: judging.listed(c, w, document_id))
+
+    async def accept_name(self, document_id: str, number: int, by: str) -> NameCandidate:
+        """Raises `GraphError`."""
+        return await self._write(lambda c, w: judging.accept(c, w, document_id, number, by, self._now()))
+
+    async def reject_name(self, document_id: str, number: int, by: str) -> NameCandidate:
+        """Raises `GraphError`."""
+        return await self._write(lambda c, w: judging.reject(c, w, document_id, number, by, self._now()))
+
+    async def undo_name(self, document_id: str, number: int) -> NameCandidate:
+        """Raises `GraphError`."""
+        return await self._write(lambda c, w: judging.undo(c, w, document_id, number))
 
     async def candidates(self, limit: int, after: tuple[int, int] | None) -> list[Candidate]:
         """Names that may be one and that nobody judged yet, the likest first."""

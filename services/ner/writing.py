@@ -7,7 +7,9 @@ from collections.abc import Iterable, Sequence
 
 from sqlalchemy import Connection, delete, exists, insert, select
 
+from services.ner import judging
 from services.ner.grounding import Fact, Mention
+from services.ner.name_candidates import Seen
 from services.ner.naming import Meant, drop_unnamed, entities_of, insert_each_once, new_id, placed, split_off
 from services.ner.producers import Made, columns
 from services.ner.tables import DOCUMENT, EVIDENCE, MENTION, READING, RELATION
@@ -26,8 +28,12 @@ def put(
     facts: Sequence[Fact],
     producer: Made,
     at: str,
+    seen: tuple[Sequence[Seen], Made] | None = None,
 ) -> tuple[str, bool]:
-    """The document's `created_at` and whether it is new. What was found now takes the place of what was before."""
+    """The document's `created_at` and whether it is new. What was found now takes the place of what was before.
+
+    Accepted candidates stay. `seen` are the candidates of now, and who saw them; None leaves those of before.
+    """
     number, created_at = _document(c, workspace, document_id(text))
     touched = _forget(c, number) if number is not None else (set(), set())
     is_new = number is None
@@ -44,7 +50,10 @@ def put(
         fact_id = relation(c, workspace, subject, fact.predicate, object)
         stated.append({"relation": fact_id, "reading": reading, "start": fact.start, "end": fact.end})
     insert_each_once(c, EVIDENCE, stated)
-    _sweep(c, touched[0], {*touched[1], *(entities.values() if meant.split_off else ())})
+    if seen is not None:
+        judging.propose(c, number, *seen)
+    accepted = set[int]() if is_new else judging.renew(c, workspace, number)
+    _sweep(c, touched[0], {*touched[1], *accepted, *(entities.values() if meant.split_off else ())})
     return created_at, is_new
 
 
@@ -72,7 +81,8 @@ def _forget(c: Connection, document: int) -> tuple[set[int], set[int]]:
     readings = select(READING.c.id).where(READING.c.document == document)
     relations = set(c.scalars(select(EVIDENCE.c.relation).where(EVIDENCE.c.reading.in_(readings))))
     entities = set(c.scalars(select(MENTION.c.entity).where(MENTION.c.reading.in_(readings))))
-    c.execute(delete(READING).where(READING.c.document == document))
+    c.execute(delete(MENTION).where(MENTION.c.reading.in_(readings)))
+    c.execute(delete(READING).where(READING.c.document == document, READING.c.accepted_by == ""))
     return relations, entities
 
 

@@ -89,7 +89,7 @@ class TestExtract:
         served = asyncio.Event()
         asyncio.get_running_loop().call_soon(served.set)
         ask = Ask(text=TEXT, shape=DEFAULT, relations=False, sampling=Sampling(max_tokens=64))
-        found = await ner.extract(ask, Wishes(request_id="1", key="", first=None, deadline_s=5))
+        found = await ner.extract(ask, graphs.of("default"), Wishes(request_id="1", key="", first=None, deadline_s=5))
 
         assert [m.text for m in found.grounded.mentions] == ["Brenn"]
         assert served.is_set()
