@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Row, delete, insert, select, update
 
 from services.ner.graph import GraphError
 from services.ner.grounding import Mention
-from services.ner.name_candidates import NameCandidate, Seen, Span, State, mentions, unseen
+from services.ner.name_candidates import NameCandidate, Sighting, Span, State, mentions, unseen
 from services.ner.naming import Meant, drop_unnamed, entities_of, insert_each_once, new_id, placed, split_off
 from services.ner.producers import Made, columns, made_of
 from services.ner.tables import DOCUMENT, ENTITY, MENTION, READING
@@ -21,11 +21,12 @@ from services.ner.tables import NAME_CANDIDATE as NAMES
 from services.ner.tables import NAME_PLACE as PLACES
 
 
-def propose(c: Connection, document: int, seen: Sequence[Seen], made: Made) -> None:
+def propose(c: Connection, document: int, seen: Sequence[Sighting], made: Made) -> None:
     """What somebody sees in the document now. What nobody sees any more goes, unless a person said something of it."""
     query = select(NAMES.c.id, NAMES.c.key, NAMES.c.type, NAMES.c.state).where(NAMES.c.document == document)
     known = {(row.key, row.type): row for row in c.execute(query)}
-    stale = [row.id for named, row in known.items() if row.state == State.OPEN and named not in {s.named for s in seen}]
+    now = {one.named for one in seen}
+    stale = [row.id for named, row in known.items() if row.state == State.OPEN and named not in now]
     c.execute(delete(NAMES).where(NAMES.c.id.in_(stale)))
     for one in seen:
         row = known.get(one.named)
@@ -53,7 +54,7 @@ def listed(c: Connection, workspace: str, document_id: str) -> list[NameCandidat
     spans = [(row.start, row.end) for row in c.execute(taken.where(READING.c.document == document))]
     is_open = {one.id: one for one in unseen([one for one in every if one.state is State.OPEN], spans)}
     shown = (one if one.state is not State.OPEN else is_open.get(one.id) for one in every)
-    return [one for one in shown if isinstance(one, NameCandidate)]
+    return [one for one in shown if one is not None]
 
 
 def accept(c: Connection, workspace: str, document_id: str, number: int, by: str, at: str) -> NameCandidate:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 from services.ner.grounding import Mention, places
 from services.ner.names import key
@@ -26,7 +27,7 @@ class State(enum.StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Seen:
+class Sighting:
     """A name of one type and every place where it stands; `text` is its first spelling."""
 
     text: str
@@ -40,7 +41,7 @@ class Seen:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class NameCandidate(Seen):
+class NameCandidate(Sighting):
     """One that is kept with its document: `made` is who saw it, `entity` what it became, `judged_by` a key's name."""
 
     id: int
@@ -51,12 +52,15 @@ class NameCandidate(Seen):
     entity: int | None
 
 
-def proposed(text: str, seen: Iterable[Mention], shape: Shape) -> tuple[Seen, ...]:
+S = TypeVar("S", bound=Sighting)
+
+
+def proposed(text: str, seen: Iterable[Mention], shape: Shape) -> tuple[Sighting, ...]:
     """What of `seen` could have been an entity of the model: of a type looked for, not too long, borne out by the text.
 
     Like a name of the model it stands at all its places, not only where it was seen.
     """
-    found: dict[tuple[str, str], Seen] = {}
+    found: dict[tuple[str, str], Sighting] = {}
     tried: set[tuple[str, str]] = set()
     for mention in seen:
         surface, kind = mention.text.strip(), str(mention.type)
@@ -64,7 +68,7 @@ def proposed(text: str, seen: Iterable[Mention], shape: Shape) -> tuple[Seen, ..
         if not is_wanted or len(surface) > MAX_SURFACE_CHARS or (surface, kind) in tried:
             continue
         tried.add((surface, kind))
-        one = Seen(text=surface, type=kind, places=tuple((m.start, m.end) for m in places(text, surface, kind)))
+        one = Sighting(text=surface, type=kind, places=tuple((m.start, m.end) for m in places(text, surface, kind)))
         known = found.get(one.named)
         if known is not None:
             found[one.named] = replace(known, places=tuple(sorted({*known.places, *one.places})))
@@ -73,7 +77,7 @@ def proposed(text: str, seen: Iterable[Mention], shape: Shape) -> tuple[Seen, ..
     return tuple(found.values())
 
 
-def unseen(seen: Sequence[Seen], taken: Iterable[Span]) -> tuple[Seen, ...]:
+def unseen(seen: Sequence[S], taken: Iterable[Span]) -> tuple[S, ...]:
     """What of `seen` stands where nothing of `taken` touches it, with those of its places. It may be no name at all."""
     spans = list(taken)
     covered = bytearray(max((end for _, end in spans), default=0))
@@ -83,7 +87,7 @@ def unseen(seen: Sequence[Seen], taken: Iterable[Span]) -> tuple[Seen, ...]:
     return tuple(s for s in free if s.places)
 
 
-def mentions(text: str, seen: Iterable[Seen]) -> tuple[Mention, ...]:
+def mentions(text: str, seen: Iterable[Sighting]) -> tuple[Mention, ...]:
     """Each at each of its places, in the order of the text."""
     found = {Mention(text=text[a:b], type=s.type, start=a, end=b) for s in seen for a, b in s.places}
     return tuple(sorted(found, key=lambda m: (m.start, m.end, m.type)))

@@ -12,7 +12,7 @@ from services.llm.types import Answer, ChatRequest, Sampling
 from services.ner import prompts
 from services.ner.graph import StoredDocument
 from services.ner.grounding import Grounded, Mention, ground
-from services.ner.name_candidates import Seen, State, mentions, proposed, unseen
+from services.ner.name_candidates import Sighting, State, mentions, proposed, unseen
 from services.ner.producers import Made, Params
 from services.ner.shape import Shape, answer_schema
 from services.ner.spacy_names import Names
@@ -140,7 +140,7 @@ class Ner:
         self._ungrounded.inc(extraction.grounded.ungrounded)
         return extraction
 
-    async def _seen(self, ask: Ask) -> tuple[Sequence[Seen], Made] | None:
+    async def _seen(self, ask: Ask) -> tuple[Sequence[Sighting], Made] | None:
         """What somebody else sees in the text, and who; None where nobody is asked."""
         names = self._names
         if names is None:

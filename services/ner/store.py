@@ -27,7 +27,7 @@ from services.ner.graph import (
 )
 from services.ner.grounding import Fact, Mention
 from services.ner.migrations import MIGRATIONS
-from services.ner.name_candidates import NameCandidate, Seen
+from services.ner.name_candidates import NameCandidate, Sighting
 from services.ner.producers import Made
 from services.ner.shape import Shape
 from services.ner.tables import JOBS, TABLES
@@ -91,7 +91,7 @@ class Graph:
         mentions: Sequence[Mention],
         facts: Sequence[Fact],
         producer: Made,
-        seen: tuple[Sequence[Seen], Made] | None = None,
+        seen: tuple[Sequence[Sighting], Made] | None = None,
     ) -> tuple[StoredDocument, bool]:
         """The document with what was found now in place of what was before, and whether its text is new.
 

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, delete, exists, insert, select
 
 from services.ner import judging
 from services.ner.grounding import Fact, Mention
-from services.ner.name_candidates import Seen
+from services.ner.name_candidates import Sighting
 from services.ner.naming import Meant, drop_unnamed, entities_of, insert_each_once, new_id, placed, split_off
 from services.ner.producers import Made, columns
 from services.ner.tables import DOCUMENT, EVIDENCE, MENTION, READING, RELATION
@@ -28,7 +28,7 @@ def put(
     facts: Sequence[Fact],
     producer: Made,
     at: str,
-    seen: tuple[Sequence[Seen], Made] | None = None,
+    seen: tuple[Sequence[Sighting], Made] | None = None,
 ) -> tuple[str, bool]:
     """The document's `created_at` and whether it is new. What was found now takes the place of what was before.
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from services.ner.grounding import Mention, ground
-from services.ner.name_candidates import MOST, Seen, mentions, proposed, unseen
+from services.ner.name_candidates import MOST, Sighting, mentions, proposed, unseen
 from services.ner.shape import DEFAULT, MAX_SURFACE_CHARS, Shape
 
 TEXT = "Mara Quill met Tessel in Brenn."
-MARA = Seen(text="Mara Quill", type="person", places=((0, 10),))
-TESSEL = Seen(text="Tessel", type="organisation", places=((15, 21),))
+MARA = Sighting(text="Mara Quill", type="person", places=((0, 10),))
+TESSEL = Sighting(text="Tessel", type="organisation", places=((15, 21),))
 
 
 def saw(text: str, *names: str, kind: str = "organisation") -> list[Mention]:
@@ -21,8 +21,8 @@ def test_a_candidate_that_touches_a_mention_is_none() -> None:
     """The model saw something there, if with another type or other ends; a place that is free stays."""
     assert unseen((MARA, TESSEL), [(5, 14)]) == (TESSEL,)
     assert unseen((MARA, TESSEL), []) == (MARA, TESSEL)
-    twice = Seen(text="Quill", type="person", places=((5, 10), (40, 45)))
-    assert unseen((twice,), [(0, 10)]) == (Seen(text="Quill", type="person", places=((40, 45),)),)
+    twice = Sighting(text="Quill", type="person", places=((5, 10), (40, 45)))
+    assert unseen((twice,), [(0, 10)]) == (Sighting(text="Quill", type="person", places=((40, 45),)),)
 
 
 def test_a_type_that_was_not_looked_for_is_left_out() -> None:
