@@ -19,14 +19,22 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 from services.ner import app as ner_app
 from services.notes import app as notes_app
 from services.rag import app as rag_app
-from services.settings import SERVICES, load
+from services.settings import SERVICES, Settings, load
 from tests.conftest import held_ports
-from tests.service.scripted import ScriptedClient
+from tests.service.scripted import ScriptedClient, first_places, seeing_names
+
+SEEN = ("Vidar Holm", "person")
+"""Whom somebody sees beside NER's model, in a text that names him."""
+
+
+def _ner(settings: Settings, *, client: ScriptedClient) -> FastAPI:
+    return ner_app.build(settings, client=client, names=seeing_names(first_places(SEEN)))
+
 
 BUILD: Mapping[str, Callable[..., FastAPI]] = {
     "rag": rag_app.build,
     "notes": notes_app.build,
-    "ner": ner_app.build,
+    "ner": _ner,
 }
 STARTS_WITHIN_S = 120.0
 WAITS_MS = 60_000  # a ceiling, not a figure: what is waited for may need a poll of the page, on a machine that is busy

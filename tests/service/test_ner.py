@@ -10,7 +10,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from services.llm.errors import ErrorType, PartialError
-from services.llm.types import Answer
+from services.llm.types import Answer, Sampling
 from services.ner.grounding import ground, occurrences
 from services.ner.prompts import PROMPT_VERSION
 from services.ner.service import Ask, Ner
@@ -88,8 +88,8 @@ class TestExtract:
         ner = Ner(service="ner", alias="a", graphs=graphs, client=llm, registry=CollectorRegistry())
         served = asyncio.Event()
         asyncio.get_running_loop().call_soon(served.set)
-        ask = Ask(text=TEXT, shape=DEFAULT, relations=False, max_tokens=64)
-        found = await ner.extract(ask, Wishes(request_id="1", key="", first=None, deadline_s=5))
+        ask = Ask(text=TEXT, shape=DEFAULT, relations=False, sampling=Sampling(max_tokens=64))
+        found = await ner.extract(ask, graphs.of("default"), Wishes(request_id="1", key="", first=None, deadline_s=5))
 
         assert [m.text for m in found.grounded.mentions] == ["Brenn"]
         assert served.is_set()
