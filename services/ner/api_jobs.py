@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 from pydantic import BaseModel, ConfigDict, Field
 
 from services.ner.anew import PRODUCED
 from services.ner.seen import Seen
 from services.store.jobs import Job, State
 from services.web.fields import Body, Line
+from services.web.idempotency import nothing_done
 from services.web.paging import After, Limit, position, sliced
 
 
@@ -66,8 +67,10 @@ async def list_jobs(graph: Seen, limit: Limit = 20, after: After = "", state: St
     return JobPage(jobs=[_info(job) for job in shown], next=onward)
 
 
-async def rerun(body: Rerun, graph: Seen) -> RerunAnswer:
+async def rerun(body: Rerun, graph: Seen, request: Request) -> RerunAnswer:
     """What was read stays until the new reading is there; merges, rejections and splits stay as they are."""
+    if body.dry_run:
+        nothing_done(request)
     count = await graph.rerun(body.where, is_dry_run=body.dry_run)
     return RerunAnswer(jobs=count, is_dry_run=body.dry_run)
 

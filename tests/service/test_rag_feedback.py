@@ -169,7 +169,7 @@ class TestThePage:
         piece = await rag.http.post("/ui/feedback", data=sent, headers=PART)
 
         assert "Kept: it did not help, citation [1] is wrong, with your comment." in piece.text
-        assert 'id="feedback-down" class="quiet" type="submit" name="rating" value="down" aria-pressed="true"' in piece.text
+        assert re.search(r'id="feedback-down"[^>]* aria-pressed="true"', piece.text)
         assert "<h1>" not in piece.text
         [kept] = (await rag.http.get("/v1/feedback")).json()["feedback"]
         assert (kept["question"], kept["comment"], kept["producer"]["provider"]) == (ASKED, "It is 02:40.", "vllm")
