@@ -20,7 +20,7 @@ from services.store.blend import CANDIDATES, blended
 
 SNIPPET_CHARS = 120
 ENOUGH = 20
-"""Where fewer notes than these have the words that tell most, meaning is blended with what has any of the words."""
+"""Where fewer notes than these have the words that tell most, meaning is blended with notes that have any word."""
 
 Ours = Sequence[ColumnElement[bool]]
 """What holds for the notes that are looked for."""
@@ -56,32 +56,25 @@ def _behind(after: Place | None, limit: int, best: Callable[[int], list[NoteHit]
 
 def _by_words(c: Connection, ours: Ours, words: str, depth: int) -> list[NoteHit]:
     """Notes with the words that tell most, then those with any. Their scores are of two scales: none rises again."""
-    shown = (NOTE.c.id, NOTE.c.title)
+    query = _query(ours, depth, lambda found: (NOTE.c.id, NOTE.c.title, found.c.snippet))
     hits: list[NoteHit] = []
-    for row in _worded(c, ours, words, depth, shown, snippet="text"):
+    for row in WORDS.onward(c, words, query, depth, snippet="text"):
         score = min(row.score, hits[-1].score) if hits else row.score
         hits.append(NoteHit(id=row.id, title=row.title, snippet=row.snippet, score=score))
     return hits[:depth]
 
 
-def _worded(
-    c: Connection,
-    ours: Ours,
-    words: str,
-    depth: int,
-    shown: Sequence[Any] = (),
-    *,
-    snippet: str | None = None,
-    enough: int = 0,
-) -> Sequence[Row[Any]]:
-    """At most `depth` of each ranking; where the first has `enough` (else `depth`), the second is not asked for."""
+def _query(
+    ours: Ours, depth: int, shown: Callable[[Subquery], Sequence[ColumnElement[Any]]] = lambda _: ()
+) -> Callable[[Subquery], Select[Any]]:
+    """At most `depth` of what is found, best first."""
 
     def query(found: Subquery) -> Select[Any]:
-        told = [found.c.snippet] if snippet else []
-        hits = select(found.c.key, found.c.score, *told, *shown).join(NOTE, NOTE.c.number == found.c.key)
-        return hits.where(*ours).order_by(found.c.score.desc(), found.c.key).limit(depth)
+        hits = select(found.c.key, found.c.score, *shown(found)).select_from(found)
+        hits = hits.join(NOTE, NOTE.c.number == found.c.key).where(*ours)
+        return hits.order_by(found.c.score.desc(), found.c.key).limit(depth)
 
-    return WORDS.onward(c, words, query, enough or depth, snippet=snippet)
+    return query
 
 
 class _Near:
@@ -90,7 +83,7 @@ class _Near:
     def __init__(self, c: Connection, workspace: str, ours: Ours, words: str, meaning: Sought) -> None:
         self._c, self._ours, self._words = c, ours, words
         self._at: dict[int, int] = {}
-        worded = _worded(c, ours, words, CANDIDATES, enough=ENOUGH)[:CANDIDATES]
+        worded = WORDS.best(c, words, _query(ours, CANDIDATES), ENOUGH)
         self._head = blended(self._dense(workspace, meaning), [(row.key, row.score) for row in worded])
 
     def best(self, depth: int) -> list[NoteHit]:
@@ -98,7 +91,7 @@ class _Near:
         ranked = self._head[:depth]
         if len(ranked) < depth:
             known = {number for number, _ in ranked}
-            rest = _worded(self._c, self._ours, self._words, depth)
+            rest = WORDS.onward(self._c, self._words, _query(self._ours, depth), depth)
             ranked += [(row.key, 0.0) for row in rest if row.key not in known][: depth - len(ranked)]
         shown = (NOTE.c.number, NOTE.c.id, NOTE.c.title, NOTE.c.text)
         texts = {r.number: r for r in self._c.execute(select(*shown).where(NOTE.c.number.in_([n for n, _ in ranked])))}
