@@ -36,20 +36,20 @@ def test_an_answer_is_judged_by_keyboard_and_the_word_taken_back(page: Page, rag
     helped.focus()
     page.keyboard.press("Enter")
 
-    expect(box.get_by_role("status")).to_have_text("Kept: it helped, with your comment.")
+    expect(box.locator("[data-kept]")).to_have_text("Kept: it helped, with your comment.")
     expect(helped).to_be_focused()
     expect(helped).to_have_attribute("aria-pressed", "true")
     expect(page.locator("[data-text]")).to_have_text(ANSWER)
     fine(page, "rag-feedback-kept")
     box.get_by_label("A citation that is wrong").select_option(label="[1] Rack manual")
     box.get_by_role("button", name="It did not").press("Enter")
-    expect(box.get_by_role("status")).to_have_text(
+    expect(box.locator("[data-kept]")).to_have_text(
         "Kept: it did not help, citation [1] is wrong, with your comment."
     )
     [kept] = page.request.get(f"{rag.url}/v1/feedback").json()["feedback"]
     assert (kept["rating"], kept["producer"]["provider"]) == ("down", "vllm")
     box.get_by_role("button", name="Take it back").press("Enter")
-    expect(box.get_by_role("status")).to_have_text("")
+    expect(box.locator("[data-kept]")).to_have_text("")
     expect(box.get_by_role("button", name="Take it back")).to_have_count(0)
     assert page.request.get(f"{rag.url}/v1/feedback").json()["feedback"] == []
 
