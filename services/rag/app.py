@@ -49,6 +49,10 @@ from services.web.recording import recorder_for
 from services.web.room import Client, Room
 
 SERVICE = "rag"
+V1 = (api, api_eval, api_ingest, api_collections, api_feedback)
+PAGES = (ui, ui_documents, ui_jobs, ui_feedback)
+"""The files with routes of the API, and of pages."""
+
 RECORDED = "/v1/ask"
 """The endpoint whose requests `cutover record` takes: the recipe's."""
 
@@ -95,11 +99,10 @@ def build(settings: Settings, *, client: Client | None = None, store: StoredDocu
         metrics_dir=settings.metrics_dir,
         beside=(readers, worker),
     )
-    v1 = (api, api_eval, api_ingest, api_collections, api_feedback)
-    routers = (*(part.router() for part in v1), admin.router())
+    routers = (*(part.router() for part in V1), admin.router())
     larger = dict.fromkeys(("/v1/documents", "/ui/documents"), settings.uploads.max_bytes + FORM_BYTES)
     app = application(room, title="Cutover RAG", routers=routers, larger_bodies=larger)
-    pages = [ui.router(), ui_documents.router(), ui_jobs.router(), ui_feedback.router()]
+    pages = [part.router() for part in PAGES]
     install(app, settings, tabs=ui.TABS, routers=pages, templates=Path(__file__).with_name("templates"))
     return app
 
