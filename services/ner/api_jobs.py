@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 from pydantic import BaseModel, ConfigDict, Field
 
 from services.ner.anew import PRODUCED
 from services.ner.seen import Seen
 from services.store.jobs import Job, State
 from services.web.fields import Body, Line, MaxTokens
+from services.web.idempotency import nothing_done
 from services.web.paging import After, Limit, position, sliced
 
 
@@ -69,11 +70,13 @@ async def list_jobs(graph: Seen, limit: Limit = 20, after: After = "", state: St
     return JobPage(jobs=[_info(job) for job in shown], next=onward)
 
 
-async def rerun(body: Rerun, graph: Seen) -> RerunAnswer:
+async def rerun(body: Rerun, graph: Seen, request: Request) -> RerunAnswer:
     """What was read stays until the new reading is there; merges, rejections and splits stay as they are.
 
     Each document is asked about with the parameters that it was read with, unless `max_tokens` says otherwise.
     """
+    if body.dry_run:
+        nothing_done(request)
     count = await graph.rerun(body.where, is_dry_run=body.dry_run, max_tokens=body.max_tokens)
     return RerunAnswer(jobs=count, is_dry_run=body.dry_run)
 

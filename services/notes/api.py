@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Header, Path, Request, Response
+from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
 
 from services.notes.schemas import (
     ArchivedBody,
@@ -27,15 +29,21 @@ from services.notes.schemas import (
     VersionInfo,
 )
 from services.notes.service import Notes
-from services.notes.store import Note, Summary, VersionConflict
+from services.notes.store import FoundBy, Note, NoteHit, Summary, VersionConflict
+from services.notes.tags import slug
+from services.notes.which import Place, Which
 from services.web.asking import Asking
 from services.web.fields import Query as Words
-from services.web.paging import After, Limit, position, sliced
+from services.web.paging import After, Limit, Position, position, sliced
 from services.web.problems import Problem, missing
 from services.web.provenance import told
 from services.web.room import room
 from services.web.streams import while_read
 from services.web.workspace import Workspace
+
+STORABLE = r"^[^\x00]*$"
+MOST_RANKED = 10_000
+"""How deep a search may be read, in notes: each page ranks all that comes before it."""
 
 NoteId = Annotated[str, Path(max_length=100, pattern=r"^[^\x00]+$")]
 _ETAG = re.compile(r'"(\d{1,15})"')
@@ -128,10 +136,50 @@ async def delete_note(note_id: NoteId, notes: UseCases) -> None:
         raise missing("note", note_id)
 
 
-async def search(notes: UseCases, q: Words, limit: Limit = 20) -> NoteHits:
-    """Works when every engine is down."""
-    hits, by = await notes.search(q, limit)
-    return NoteHits(hits=[NoteHitInfo.model_validate(h) for h in hits], by=by)
+async def search(
+    notes: UseCases,
+    q: Words,
+    limit: Limit = 20,
+    after: After = "",
+    tag: Annotated[str, Query(max_length=300, pattern=STORABLE, description="Only notes that have this tag.")] = "",
+    archived: bool = False,
+) -> NoteHits:
+    """Works when every engine is down. With `archived` among the archived notes, else among the others.
+
+    `after` is the `next` of the page before; the next page begins behind its last note, wherever that ranks by then.
+    """
+    found = await searched(notes, q, limit, after, Which(tag=slug(tag), archived=archived))
+    hits = [NoteHitInfo.model_validate(h) for h in found.hits]
+    return NoteHits(hits=hits, by=found.by, next=found.onward)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page:
+    """A page of found notes, what they were judged by, and the cursor of the next page."""
+
+    hits: Sequence[NoteHit]
+    by: FoundBy
+    onward: str | None
+
+
+async def searched(notes: Notes, words: str, limit: int, after: str, which: Which) -> Page:
+    """The page of a search behind the cursor `after`. Raises `Problem` 400 for one of another search."""
+    filters = [words, which.tag, which.archived]
+    place = _place(position(after, "search", int, str, filters=filters))
+    found, by = await notes.search(words, limit + 1, which, place)
+    shown, onward = sliced(found, limit, "search", lambda h: (h.rank, h.id), filters=filters)
+    is_deep = bool(shown) and shown[-1].rank >= MOST_RANKED
+    return Page(hits=shown, by=by, onward=None if is_deep else onward)
+
+
+def _place(found: Position | None) -> Place | None:
+    """Where a search is gone on with. Raises `Problem` 400 for a place that no page ends with."""
+    if found is None:
+        return None
+    rank, note_id = found
+    if not 0 < int(rank) <= MOST_RANKED:
+        raise Problem(400, "cursor-invalid", "`after` is not the `next` of a page of this list with these filters")
+    return Place(rank=int(rank), note_id=str(note_id))
 
 
 async def summarise(

@@ -11,6 +11,7 @@ from services.notes.schemas_tags import JobInfo, JobPage, Rerun, RerunAnswer, Su
 from services.notes.store import Kind, NothingBefore
 from services.store.jobs import Job, State
 from services.web.auth import holds_token
+from services.web.idempotency import nothing_done
 from services.web.paging import After, Limit, position, sliced
 from services.web.problems import Problem, missing
 from services.web.room import room
@@ -60,6 +61,8 @@ async def rerun(body: Rerun, notes: UseCases, request: Request) -> RerunAnswer:
             raise Problem(422, "no-dry-run", "vectors are those of every note; without dry_run they are made anew")
         count = await notes.notebook.vectors_anew()
         return RerunAnswer(jobs=count, vectors=count)
+    if body.dry_run:
+        nothing_done(request)
     found = await notes.notebook.rerun(body.where, is_dry_run=body.dry_run)
     return RerunAnswer(
         jobs=sum(found.values()),

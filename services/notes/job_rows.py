@@ -57,11 +57,15 @@ def unfinished(c: Connection, workspace: str, note_ids: Iterable[str]) -> Mappin
     return found
 
 
-def rerun(c: Connection, workspace: str, where: str, *, at: str | None) -> Mapping[Kind, int]:
-    """Jobs for what `wanted` finds, and how many of each kind; without `at` they are counted and not asked for."""
+def counted(c: Connection, workspace: str, where: str) -> Mapping[Kind, int]:
+    """How many of each kind `rerun` would ask for; it only reads."""
+    return Counter(kind for _, kind in set(wanted(c, workspace, where)))
+
+
+def rerun(c: Connection, workspace: str, where: str, *, at: str) -> Mapping[Kind, int]:
+    """Jobs for what `wanted` finds, and how many of each kind."""
     found = dict.fromkeys(wanted(c, workspace, where))
-    if at is not None:
-        _enqueue_each(c, workspace, found, at=at)
+    _enqueue_each(c, workspace, found, at=at)
     return Counter(kind for _, kind in found)
 
 

@@ -6,14 +6,13 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, Subquery, Table, delete, insert, select, update
+from sqlalchemy import Connection, Row, Select, Table, delete, insert, select, update
 
 from services.notes import job_rows
 from services.notes.links import named, targets
 from services.notes.store import (
     Link,
     Note,
-    NoteHit,
     NoteJob,
     NoteTag,
     NothingBefore,
@@ -22,7 +21,7 @@ from services.notes.store import (
     Version,
     VersionConflict,
 )
-from services.notes.tables import LINK, NOTE, NOTE_TAG, PRODUCER, SUMMARY, SUMMARY_BEFORE, TAG, VERSION, WORDS
+from services.notes.tables import LINK, NOTE, NOTE_TAG, PRODUCER, SUMMARY, SUMMARY_BEFORE, TAG, VERSION
 from services.web.provenance import Producer
 
 
@@ -137,18 +136,6 @@ def links(c: Connection, workspace: str, note: Note) -> tuple[list[Link], list[s
         .where(NOTE.c.workspace == workspace, LINK.c.name == named(note.path or note.title), NOTE.c.id != note.id)
     )
     return out, list(c.execute(back.order_by(NOTE.c.number)).scalars())
-
-
-def search(c: Connection, workspace: str, query: str, limit: int) -> list[NoteHit]:
-    """The best notes for any of the words, archived ones left out."""
-
-    def ours(found: Subquery) -> Select[Any]:
-        shown = (NOTE.c.id, NOTE.c.title, found.c.snippet, found.c.score)
-        hits = select(*shown).join(found, found.c.key == NOTE.c.number)
-        hits = hits.where(NOTE.c.workspace == workspace, ~NOTE.c.archived)
-        return hits.order_by(found.c.score.desc(), NOTE.c.number).limit(limit)
-
-    return [NoteHit(**row._mapping) for row in WORDS.best(c, query, ours, limit, snippet="text")]
 
 
 def producer_of(row: Row[Any]) -> Producer:

@@ -156,10 +156,14 @@ class NoteHitInfo(BaseModel):
 
 
 class NoteHits(BaseModel):
-    """Found notes, best first; by `meaning` and words where an embedder answers, else by `words`."""
+    """Found notes, best first; by `meaning` and words where an embedder answers, else by `words`.
+
+    `next` is null on the last page, and behind the best 10,000.
+    """
 
     hits: list[NoteHitInfo]
     by: FoundBy
+    next: str | None
 
 
 class Summarise(Body):

@@ -14,6 +14,7 @@ from services.notes.passages import passages
 from services.notes.store import FoundBy, Note, Notebook, NoteHit, Sought, Summary
 from services.notes.summaries import Summariser, is_too_long
 from services.notes.tags import Tag
+from services.notes.which import ANY, Place, Which
 from services.store.clock import Clock, utc_now
 from services.store.jobs import Job
 from services.store.vectors import ForeignSpace
@@ -107,18 +108,23 @@ class Notes:
         found = [await self.notebook.get(hit.id) for hit in hits if hit.id != note.id]
         return [other for other in found[:limit] if other is not None], by
 
-    async def search(self, query: str, limit: int) -> tuple[list[NoteHit], FoundBy]:
-        """The best notes, and what they were judged by: words alone where no vector can be compared now."""
-        return await self._searched(query, limit)
+    async def search(
+        self, query: str, limit: int, which: Which = ANY, after: Place | None = None
+    ) -> tuple[list[NoteHit], FoundBy]:
+        """The best of these notes, and what they were judged by: words alone where no vector can be compared now."""
+        return await self._searched(query, limit, which=which, after=after)
 
-    async def _searched(self, query: str, limit: int, *, without: str = "") -> tuple[list[NoteHit], FoundBy]:
+    async def _searched(
+        self, query: str, limit: int, *, without: str = "", which: Which = ANY, after: Place | None = None
+    ) -> tuple[list[NoteHit], FoundBy]:
         sought = await self._sought(query, without)
         try:
             if sought is not None:
-                return await self.notebook.search(query, limit, sought), FoundBy.MEANING
+                found = await self.notebook.search(query, limit, sought, which=which, after=after)
+                return found, FoundBy.MEANING
         except ForeignSpace as exc:
             log.warning("notes.foreign_space reason=%s", exc)
-        return await self.notebook.search(query, limit), FoundBy.WORDS
+        return await self.notebook.search(query, limit, which=which, after=after), FoundBy.WORDS
 
     async def embed_note(self, note: Note, job: Job) -> None:
         """Vectors of the note's passages, its title in each. Raises `LLMError` and `ForeignSpace`."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from services.notes.pages import Page
+from services.notes.which import ANY, Place, Which
 from services.store.jobs import Job, State
 from services.store.vectors import Space
 from services.web.provenance import Producer
@@ -115,12 +116,13 @@ class Note:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NoteHit:
-    """A found note with the place that was found; a higher score is better."""
+    """A found note with the place that was found; a higher score is better. `rank` counts from 1, 0 is unknown."""
 
     id: str
     title: str
     snippet: str
     score: float
+    rank: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -229,8 +231,16 @@ class Notebook(Protocol):
     async def links(self, note: Note) -> tuple[list[Link], list[str]]:
         """The links of the note, and the ids of the notes that link to it."""
 
-    async def search(self, query: str, limit: int, meaning: Sought | None = None) -> list[NoteHit]:
-        """The best notes for the words of `query`, and for `meaning` where given; archived ones are left out."""
+    async def search(
+        self,
+        query: str,
+        limit: int,
+        meaning: Sought | None = None,
+        *,
+        which: Which = ANY,
+        after: Place | None = None,
+    ) -> list[NoteHit]:
+        """The best of these notes for the words of `query`, and for `meaning` where given, behind `after`."""
 
     async def embedded(
         self, note_id: str, found: Sequence[Passage], space: Space, vectors: Sequence[Sequence[float]], *, job: Job

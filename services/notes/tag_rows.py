@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from sqlalchemy import Connection, delete, func, insert, select, update
+from sqlalchemy import Connection, Select, delete, func, insert, select, update
 
 from services.notes import rows
 from services.notes.store import Note, NoteTag, TagCount, TagState, UnknownTags
@@ -63,18 +63,19 @@ def counts(c: Connection, workspace: str) -> list[TagCount]:
 def newest(
     c: Connection, workspace: str, limit: int, before: int | None, tag: str = "", archived: bool = False
 ) -> list[Note]:
-    """At most `limit` notes older than number `before`, newest first; where `tag` is given those that accepted it.
-
-    A tag that was merged means the one that it became.
-    """
+    """At most `limit` notes older than number `before`, newest first; where `tag` is given those that accepted it."""
     query = select(NOTE).where(NOTE.c.workspace == workspace, NOTE.c.archived == archived)
     if before is not None:
         query = query.where(NOTE.c.number < before)
     if tag:
-        number = _find(c, workspace, tag)
-        has = select(NOTE_TAG.c.note).where(NOTE_TAG.c.tag == number, NOTE_TAG.c.state == TagState.ACCEPTED)
-        query = query.where(NOTE.c.number.in_(has))
+        query = query.where(NOTE.c.number.in_(having(c, workspace, tag)))
     return rows.several(c, query.order_by(NOTE.c.number.desc()).limit(limit))
+
+
+def having(c: Connection, workspace: str, tag: str) -> Select[tuple[int]]:
+    """Selects the numbers of notes that accepted `tag`. One that was merged means the tag that it became."""
+    number = _find(c, workspace, tag)
+    return select(NOTE_TAG.c.note).where(NOTE_TAG.c.tag == number, NOTE_TAG.c.state == TagState.ACCEPTED)
 
 
 def merge(c: Connection, workspace: str, slugs: Sequence[str], into: str) -> int:

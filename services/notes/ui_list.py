@@ -9,10 +9,11 @@ from urllib.parse import urlencode
 
 from fastapi import APIRouter, Query, Request, Response
 
-from services.notes.api import UseCases
+from services.notes.api import UseCases, searched
 from services.notes.service import Notes
 from services.notes.store import FoundBy, Note, NoteHit, TagState
 from services.notes.tags import slug
+from services.notes.which import Which
 from services.pages.rendering import page
 from services.web.page_paths import PAGES
 from services.web.paging import MAX_CURSOR_CHARS, MAX_PAGE, position, sliced
@@ -39,15 +40,11 @@ class Row:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Listed:
-    """Rows, the address of what comes after them, and what a search went by.
-
-    `of_best` is how many hits were looked at for the tag, where there may have been more; else 0.
-    """
+    """Rows, the address of what comes after them, and what a search went by."""
 
     rows: Sequence[Row]
     onward: str = ""
     by: FoundBy | None = None
-    of_best: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,7 +82,7 @@ async def show(
 ) -> Response:
     """The list; a search where there are words to look for."""
     words = " ".join(q.replace("\0", " ").split())
-    wanted = Wanted(words=words, tag=slug(tag), archived=archived and not words, after=after, limit=limit)
+    wanted = Wanted(words=words, tag=slug(tag), archived=archived, after=after, limit=limit)
     listed = await (_found(notes, wanted) if words else _newest(notes, wanted))
     tags = [t for t in await notes.notebook.tags() if t.accepted][:TAGS_TO_CHOOSE]
     return page(request, "notes_list.html", wanted=wanted, listed=listed, tags=tags, has_meaning=notes.has_meaning)
@@ -102,21 +99,17 @@ async def _newest(notes: Notes, wanted: Wanted) -> Listed:
 
 
 async def _found(notes: Notes, wanted: Wanted) -> Listed:
-    """The best first. More of them are the same search with a larger limit: a ranking has no place to go on from."""
-    hits, by = await notes.search(wanted.words, MAX_PAGE if wanted.tag else min(wanted.limit + 1, MAX_PAGE))
-    rows = [row for hit in hits if (row := await _row(notes, hit, wanted.tag)) is not None]
-    is_more = len(rows) > wanted.limit
-    onward = wanted.address(limit=min(wanted.limit + SHOWN, MAX_PAGE)) if is_more else ""
-    of_best = MAX_PAGE if wanted.tag and len(hits) >= MAX_PAGE else 0
-    return Listed(rows=rows[: wanted.limit], onward=onward, by=by, of_best=of_best)
+    """The best first, of the tag where one is chosen."""
+    which = Which(tag=wanted.tag, archived=wanted.archived)
+    found = await searched(notes, wanted.words, wanted.limit, wanted.after, which)
+    rows = [row for hit in found.hits if (row := await _row(notes, hit)) is not None]
+    return Listed(rows=rows, onward=wanted.address(after=found.onward) if found.onward else "", by=found.by)
 
 
-async def _row(notes: Notes, hit: NoteHit, tag: str) -> Row | None:
-    """None where the note was deleted meanwhile, or lacks the tag."""
+async def _row(notes: Notes, hit: NoteHit) -> Row | None:
+    """None where the note was deleted meanwhile."""
     note = await notes.notebook.get(hit.id)
-    if note is None or (tag and tag not in accepted(note)):
-        return None
-    return Row(note=note, excerpt=hit.snippet)
+    return None if note is None else Row(note=note, excerpt=hit.snippet)
 
 
 def accepted(note: Note) -> list[str]:

@@ -16,8 +16,19 @@ from services.llm.cutting import TOKENIZER, read
 from services.llm.errors import ConfigError
 from services.llm.registry import Model, model
 from services.pages.install import install
-from services.rag import api, api_collections, api_eval, api_ingest, ui, ui_documents, ui_jobs
+from services.rag import (
+    api,
+    api_collections,
+    api_eval,
+    api_feedback,
+    api_ingest,
+    ui,
+    ui_documents,
+    ui_feedback,
+    ui_jobs,
+)
 from services.rag.chunking import Cutter
+from services.rag.feedback import counter
 from services.rag.fetching import Reach
 from services.rag.ingest import AT_ONCE, Ingest
 from services.rag.parsed import Limits
@@ -39,6 +50,10 @@ from services.web.recording import recorder_for
 from services.web.room import Client, Room
 
 SERVICE = "rag"
+V1 = (api, api_eval, api_ingest, api_collections, api_feedback)
+PAGES = (ui, ui_documents, ui_jobs, ui_feedback)
+"""The files with routes of the API, and of pages."""
+
 RECORDED = "/v1/ask"
 """The endpoint whose requests `cutover record` takes: the recipe's."""
 
@@ -64,11 +79,12 @@ def build(settings: Settings, *, client: Client | None = None, store: StoredDocu
     worker = Worker(stored.database, JOBS, ingest.handlers(), concurrency=AT_ONCE)
     ingest.wake = worker.wake
     context = _window(client, entry)
+    ratings = counter(registry)
 
     def of(workspace: str) -> Rag:
         return Rag(
             service=SERVICE, alias=entry.alias, context=context, documents=stored.of(workspace),
-            client=client, ingest=ingest, meaning=meaning,
+            feedback=stored.feedback_of(workspace), ratings=ratings, client=client, ingest=ingest, meaning=meaning,
         )  # fmt: skip
 
     room = Room(
@@ -85,10 +101,10 @@ def build(settings: Settings, *, client: Client | None = None, store: StoredDocu
         metrics_dir=settings.metrics_dir,
         beside=(readers, worker),
     )
-    routers = (api.router(), api_eval.router(), api_ingest.router(), api_collections.router(), admin.router())
+    routers = (*(part.router() for part in V1), admin.router())
     larger = dict.fromkeys(("/v1/documents", "/ui/documents"), settings.uploads.max_bytes + FORM_BYTES)
     app = application(room, title="Cutover RAG", routers=routers, larger_bodies=larger)
-    pages = [ui.router(), ui_documents.router(), ui_jobs.router()]
+    pages = [part.router() for part in PAGES]
     install(app, settings, tabs=ui.TABS, routers=pages, templates=Path(__file__).with_name("templates"))
     return app
 

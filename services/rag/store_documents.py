@@ -18,6 +18,7 @@ from services.rag.store import (
     Hit,
     NewDocument,
 )
+from services.rag.store_feedback import WorkspaceFeedback
 from services.rag.store_search import by_both, by_meaning, by_words
 from services.rag.store_tables import JOBS, SCHEMA, VECTORS
 from services.store.clock import Clock, utc_now
@@ -64,6 +65,10 @@ class StoredDocuments:
     def of(self, workspace: str) -> WorkspaceDocuments:
         """The documents of `workspace`, and nobody else's."""
         return WorkspaceDocuments(self.database, workspace, self._now)
+
+    def feedback_of(self, workspace: str) -> WorkspaceFeedback:
+        """What the readers of `workspace` said of answers, and nobody else's."""
+        return WorkspaceFeedback(self.database, workspace, self._now)
 
 
 class WorkspaceDocuments:

@@ -11,7 +11,7 @@ from sqlalchemy import ColumnElement, Connection, Row, and_, delete, func, inser
 
 from services.rag.parsed import Page, page_of
 from services.rag.store import Chunk, CollectionGone, Document, DocumentInfo, NewDocument, content_hash, document_id
-from services.rag.store_tables import CHUNK, COLLECTION, DOCUMENT, JOBS, REPLIES, VECTORS, WORDS
+from services.rag.store_tables import CHUNK, COLLECTION, DOCUMENT, FEEDBACK, JOBS, REPLIES, VECTORS, WORDS
 from services.store.jobs import Job
 
 T = TypeVar("T")
@@ -117,10 +117,11 @@ def delete_(c: Connection, workspace: str, identifier: str) -> bool:
 
 
 def drop(c: Connection, workspace: str, which: ColumnElement[bool]) -> int:
-    """Forget these documents, every word and vector of theirs, and the answers kept about them; how many there were."""
+    """Forget these documents, their words and vectors, what was kept and said about them; how many there were."""
     mine = and_(DOCUMENT.c.workspace == workspace, which)
     found = c.execute(select(DOCUMENT.c.number, DOCUMENT.c.id).where(mine)).tuples().all()
     _forget_answers(c, workspace, [identifier for _, identifier in found])
+    _forget_citations(c, workspace, [identifier for _, identifier in found])
     numbers = [number for number, _ in found]
     for some in _lots(numbers):
         _unindex(c, some)
@@ -181,6 +182,14 @@ def _forget_answers(c: Connection, workspace: str, identifiers: Sequence[str]) -
     ]
     for some in _lots([*brought, *(f"/v1/documents/{identifier}" for identifier in identifiers)]):
         c.execute(delete(REPLIES.table).where(t.workspace == workspace, t.location.in_(some)))
+
+
+def _forget_citations(c: Connection, workspace: str, identifiers: Sequence[str]) -> None:
+    """Readers' judgements stay, without the place in a document that is gone."""
+    t = FEEDBACK.c
+    nowhere = dict.fromkeys(("wrong_n", "wrong_document", "wrong_start", "wrong_end"))
+    for some in _lots(identifiers):
+        c.execute(update(FEEDBACK).where(t.workspace == workspace, t.wrong_document.in_(some)).values(nowhere))
 
 
 def _lots(values: Sequence[T]) -> Iterator[Sequence[T]]:

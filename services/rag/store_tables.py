@@ -27,6 +27,9 @@ from services.store.vectors import VectorIndex
 TITLE_WEIGHT, TEXT_WEIGHT = 2.0, 1.0
 """A word in the title says more about what a passage is about than one in its text."""
 
+PRODUCER = ("provider", "engine", "model", "prompt_version", "at", "digest", "params_hash")
+"""The columns of a `Producer`."""
+
 TABLES = MetaData()
 
 DOCUMENT = Table(
@@ -83,6 +86,31 @@ UPLOAD = Table(
     Column("media_type", Text, nullable=False),
     Column("data", LargeBinary, nullable=False),
 )
+
+FEEDBACK = Table(
+    "feedback",
+    TABLES,
+    Column("number", Integer, primary_key=True),
+    Column("id", Text, nullable=False, unique=True),
+    Column("workspace", Text, nullable=False),
+    Column("reader", Text, nullable=False),
+    Column("about", Text, nullable=False),
+    Column("rating", Text, nullable=False),
+    Column("question", Text, nullable=False),
+    Column("request_id", Text, nullable=False),
+    Column("comment", Text, nullable=False),
+    Column("wrong_n", Integer),
+    Column("wrong_document", Text),
+    Column("wrong_start", Integer),
+    Column("wrong_end", Integer),
+    *(Column(name, Text, nullable=False) for name in PRODUCER),
+    Column("created_at", Text, nullable=False),
+    Column("updated_at", Text, nullable=False),
+    UniqueConstraint("workspace", "reader", "about"),
+    Index("feedback_document", "workspace", "wrong_document"),
+    sqlite_autoincrement=True,
+)
+"""A producer without a provider: no model was asked. Older stores get the table when they are opened."""
 
 JOBS = Jobs(TABLES)
 REPLIES = Replies(TABLES)

@@ -1,4 +1,4 @@
-"""RAG's pages: ask, and read the answer with its citations. The documents are in `ui_documents.py`."""
+"""RAG's pages: ask, and read the answer with its citations. `ui_documents.py` and `ui_feedback.py` have the others."""
 
 from __future__ import annotations
 
@@ -14,12 +14,13 @@ from services.rag.answers import RagQuestion
 from services.rag.api import FACE, UseCases, known_collection
 from services.rag.schemas import Ask, CitationInfo
 from services.rag.service import Rag
+from services.rag.ui_feedback import judging
 from services.web.answer_json import Answered
 from services.web.asking import Asking
 from services.web.page_paths import PAGES
 from services.web.streams import while_read
 
-TABS = (Tab(title="Ask", path=""), Tab(title="Documents", path="documents"))
+TABS = (Tab(title="Ask", path=""), Tab(title="Documents", path="documents"), Tab(title="Feedback", path="feedback"))
 FORM = {"question": "", "collection": "", "k": "3", "max_tokens": "160", "strict": ""}
 """The form before anybody wrote in it."""
 
@@ -35,22 +36,26 @@ def router() -> APIRouter:
 
 async def show(request: Request, rag: UseCases, collection: str = "") -> Response:
     """The empty form; `collection` is chosen already where one came from there."""
-    return await _shown(request, rag, {"collection": collection}, None)
+    return await _shown(request, rag, {"collection": collection}, None, None)
 
 
 async def ask(request: Request, rag: UseCases, wishes: Asking) -> Response:
     """The whole answer at once, for a browser without JavaScript."""
     sent = await fields(request)
     reply = await while_read(request, rag.answers.ask(await _question(rag, sent), wishes))
-    return await _shown(request, rag, sent, FACE.answered(reply))
+    answered = FACE.answered(reply)
+    return await _shown(request, rag, sent, answered, judging(sent["question"], answered, wishes.request_id))
 
 
 async def ask_streamed(request: Request, rag: UseCases, wishes: Asking) -> Response:
     """The events of /v1/ask; the last one carries the citations as a piece of the page."""
     question = await _question(rag, await fields(request))
-    return streamed(
-        rag.answers, question, wishes, FACE, lambda answered: text(request, "_answer.html", answered=answered)
-    )
+
+    def shown(answered: Answered[CitationInfo]) -> str:
+        held = judging(question.text, answered, wishes.request_id)
+        return text(request, "_answer.html", answered=answered, judging=held)
+
+    return streamed(rag.answers, question, wishes, FACE, shown)
 
 
 async def _question(rag: Rag, sent: dict[str, str]) -> RagQuestion:
@@ -61,13 +66,20 @@ async def _question(rag: Rag, sent: dict[str, str]) -> RagQuestion:
     )
 
 
-async def _shown(request: Request, rag: Rag, sent: dict[str, Any], answered: Answered[CitationInfo] | None) -> Response:
+async def _shown(
+    request: Request,
+    rag: Rag,
+    sent: dict[str, Any],
+    answered: Answered[CitationInfo] | None,
+    held: dict[str, Any] | None,
+) -> Response:
     stored = await rag.documents.page(1, 0)
     return page(
         request,
         "ask.html",
         sent=FORM | sent,
         answered=answered,
+        judging=held,
         collections=await rag.documents.collections(),
         is_empty=not stored,
     )

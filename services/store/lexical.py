@@ -126,6 +126,27 @@ class WordIndex:
                 break
         return found
 
+    def onward(
+        self,
+        c: Connection,
+        words: str,
+        query: Callable[[Subquery], Select[Any]],
+        enough: int,
+        *,
+        snippet: str | None = None,
+    ) -> Sequence[Row[Any]]:
+        """As `best`, for a list that is gone on with: rows of the second ranking come behind those of the first.
+
+        Whoever asks for more gets the same rows first. The rows have `key`, of which each is there once.
+        """
+        found: dict[int, Row[Any]] = {}
+        for matches in self._rankings(c, words, snippet):
+            for row in c.execute(query(matches)):
+                found.setdefault(row.key, row)
+            if len(found) >= enough:
+                break
+        return list(found.values())
+
     def matches(self, c: Connection, words: str, *, snippet: str | None = None) -> Subquery | None:
         """Rows with the words of `words` that tell most: the rarest, or where all are common every one of them.
 

@@ -57,18 +57,17 @@ class Access:
         await self._app(scope, receive, send if taken is None else _telling(send, taken))
 
     def _admitted(self, scope: Scope) -> Taken | None:
-        """The state of the request's limit; its workspace is in the scope then. Raises `Problem`."""
+        """The state of the request's limit; its key and workspace are in the scope then. Raises `Problem`."""
         known = known_keys(self._keys)
         if known is None:
             return None
         headers = Headers(scope=scope)
         if is_page(route_path(scope)):
             key = self._signed_in(known, headers.get("cookie", ""))
-            scope["state"]["key"] = key.name
         else:
             key = bearer(known, headers.get("authorization", ""))
         check_service(key, self._service)
-        scope["state"]["workspace"] = key.workspace
+        scope["state"].update(key=key.name, workspace=key.workspace)
         taken = self._buckets.take(key)
         if taken is not None and not taken.may_go_on:
             detail = f"the key {key.name!r} may ask {key.requests_per_s:g} times a second; wait and ask again"

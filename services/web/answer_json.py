@@ -15,7 +15,7 @@ from services.web.answering import Answering, AskEvent, C, Cited, P, Q, Reply, R
 from services.web.asking import Wishes
 from services.web.fields import Body, MaxTokens, Query
 from services.web.problems import of_llm
-from services.web.provenance import LLMInfo, llm_info, told
+from services.web.provenance import LLMInfo, Producer, llm_info, told
 from services.web.streams import Event, EventStream, while_read
 
 J = TypeVar("J", bound=BaseModel)
@@ -36,12 +36,16 @@ class AskBody(Body):
 
 
 class Answered(BaseModel, Generic[J]):
-    """An answer; `answerable` is false where nothing stored says it; `llm` is null where no model was asked."""
+    """An answer; `answerable` is false where nothing stored says it; without a question to a model `llm` is null.
+
+    `producer` is what made it, as a stored row would name it; null with `llm`.
+    """
 
     answer: str
     citations: list[J]
     answerable: bool
     llm: LLMInfo | None
+    producer: Producer | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +63,7 @@ class Face(Generic[P, C, J]):
             citations=[self.citation(c) for c in reply.citations],
             answerable=reply.answerable,
             llm=None if reply.llm is None else llm_info(reply.llm),
+            producer=reply.producer,
         )
 
     def event(self, event: AskEvent[P, C], request_id: str) -> Event:

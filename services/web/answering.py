@@ -9,8 +9,10 @@ from typing import Generic, Protocol, TypeVar
 
 from services.llm.errors import ContextTooLong, LLMError
 from services.llm.types import Answer, ChatRequest, Continued, End, Outcome, Rescue, Restarted, Token
+from services.store.clock import Clock, utc_now
 from services.web import cited
 from services.web.asking import Wishes
+from services.web.provenance import Producer, producer
 from services.web.room import Client
 
 
@@ -45,7 +47,7 @@ Q_contra = TypeVar("Q_contra", bound=Question, contravariant=True)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reply(Generic[C]):
-    """An answer with what it rests on. Without passages no model was asked: `llm` is None.
+    """An answer with what it rests on. Without passages no model was asked: `llm` and `producer` are None.
 
     `answerable` is False where there was no passage, where the model says that they do not say it, and where a strict
     answer was not borne out.
@@ -56,6 +58,7 @@ class Reply(Generic[C]):
     answerable: bool = False
     outcome: Outcome = Outcome.COMPLETE
     llm: Answer | None = None
+    producer: Producer | None = None
     error: LLMError | None = None
 
 
@@ -93,20 +96,31 @@ class Sources(Protocol[Q_contra, P, C_co]):
 class Answering(Generic[Q, P, C]):
     """Asks the model `alias` over `sources`. `context` is the smallest window of the chain, in tokens."""
 
-    def __init__(self, *, service: str, alias: str, context: int, client: Client, sources: Sources[Q, P, C]) -> None:
+    def __init__(
+        self,
+        *,
+        service: str,
+        alias: str,
+        context: int,
+        client: Client,
+        sources: Sources[Q, P, C],
+        now: Clock = utc_now,
+    ) -> None:
         self._service = service
         self._alias = alias
         self._context = context
         self._client = client
         self._sources = sources
+        self._now = now
 
     async def ask(self, question: Q, wishes: Wishes) -> Reply[C]:
         """The whole answer. Raises `LLMError`."""
         shown = await self._retrieve(question)
         if not shown:
             return Reply(answer=self._sources.nothing)
-        answer = await self._client.chat(self._request(question, shown, wishes))
-        return await self._read(question, shown, End(outcome=Outcome.COMPLETE, answer=answer))
+        request = self._request(question, shown, wishes)
+        answer = await self._client.chat(request)
+        return await self._read(question, shown, request, End(outcome=Outcome.COMPLETE, answer=answer))
 
     async def stream(self, question: Q, wishes: Wishes) -> AsyncGenerator[AskEvent[P, C], None]:
         """The passages, tokens, citations, one `Reply` last. Raises `LLMError` before the first token only.
@@ -119,10 +133,11 @@ class Answering(Generic[Q, P, C]):
             yield Cited(citations=())
             yield Reply(answer=self._sources.nothing)
             return
-        async with contextlib.aclosing(self._client.stream(self._request(question, shown, wishes))) as events:
+        request = self._request(question, shown, wishes)
+        async with contextlib.aclosing(self._client.stream(request)) as events:
             async for event in events:
                 if isinstance(event, End):
-                    reply = await self._read(question, shown, event)
+                    reply = await self._read(question, shown, request, event)
                     if question.strict and reply.answer:
                         yield Token(text=reply.answer)
                     yield Cited(citations=reply.citations)
@@ -137,7 +152,7 @@ class Answering(Generic[Q, P, C]):
             raise ContextTooLong(f"question, one passage and {question.max_tokens} new tokens exceed {self._context}")
         return fits
 
-    async def _read(self, question: Q, shown: Sequence[P], end: End) -> Reply[C]:
+    async def _read(self, question: Q, shown: Sequence[P], request: ChatRequest, end: End) -> Reply[C]:
         text = end.answer.text.strip()
         reply = Reply(
             answer=text,
@@ -145,6 +160,7 @@ class Answering(Generic[Q, P, C]):
             answerable=not cited.says_nothing(text),
             outcome=end.outcome,
             llm=end.answer,
+            producer=producer(end.answer, request, prompt_version=cited.PROMPT_VERSION, at=self._now()),
             error=end.error,
         )
         return self._strictly(reply, shown) if question.strict else reply

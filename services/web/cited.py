@@ -14,6 +14,9 @@ from services.llm.types import Message, Role
 from services.store.words import STOP_WORDS
 
 SYSTEM = "Answer the question in one short sentence. Use only the passages. If they do not say it, answer: not stated."
+PROMPT_VERSION = "ask-1"
+"""What a question is asked with: `SYSTEM`, and how the passages are shown. Another one with each change of them."""
+
 MIN_SUPPORT = 0.5
 """Share of an answer's words that a strict answer must find in what it cites. Numbers must all be there."""
 

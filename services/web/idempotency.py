@@ -1,7 +1,7 @@
 """`Idempotency-Key`: a POST that creates, sent again with its key, gets its first answer and creates nothing more.
 
 Answers are kept in the service's own database, in the workspace of the caller, and go with what they are about when it
-is deleted. Only successes are kept: after a refusal or a failure the same key may be tried again.
+is deleted. Only successes that did something are kept: after a refusal or a failure the same key may be tried again.
 """
 
 from __future__ import annotations
@@ -39,6 +39,7 @@ _KEY = re.compile(r"[\x21-\x7e]{1,255}")
 PURGE_EVERY_S = 3600.0
 """How long an answer may outstay its day, in seconds."""
 
+_NOTHING_DONE = "nothing_done"
 _NOT_KEPT = {REQUEST_ID.lower(), "content-length", "date", "server", "ratelimit", "ratelimit-policy"}
 """Headers of one exchange, which the next one has of its own."""
 
@@ -128,8 +129,9 @@ class Idempotency:
         """
         memory, answer = self._memory, _Answer()
         await self._app(scope, receive, answer.take)
+        is_kept = 200 <= answer.status < 300 and not scope["state"].get(_NOTHING_DONE, False)
         try:
-            await memory.database.write(lambda c: answer.settle(c, memory.replies, own, key))
+            await memory.database.write(lambda c: answer.settle(c, memory.replies, own, key, is_kept=is_kept))
         except StoreError as error:
             log.error("idempotency.not_kept status=%d reason=%s", answer.status, error)
         for message in answer.held:
@@ -167,9 +169,9 @@ class _Answer:
             self.status = message["status"]
         self.held.append(message)
 
-    def settle(self, c: Connection, replies: Replies, own: str, key: str) -> None:
-        """Keep a success; let the key of anything else be tried again."""
-        if not 200 <= self.status < 300:
+    def settle(self, c: Connection, replies: Replies, own: str, key: str, *, is_kept: bool) -> None:
+        """Keep the answer, or let its key be tried again."""
+        if not is_kept:
             replies.release(c, own, key)
             return
         headers = Headers(raw=self.held[0]["headers"])
@@ -201,6 +203,11 @@ async def _keep_purging(memory: Memory, every_s: float) -> None:
         except StoreError as error:
             log.error("idempotency.not_purged reason=%s", error)
         await asyncio.sleep(every_s)
+
+
+def nothing_done(request: Request) -> None:
+    """This request does nothing, though its path creates things: its answer is not kept, and its key stays free."""
+    request.scope["state"][_NOTHING_DONE] = True
 
 
 def _again(reply: Reply) -> Response:

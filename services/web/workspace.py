@@ -15,5 +15,10 @@ def workspace(request: Request) -> str:
     return str(request.scope["state"].get("workspace", DEFAULT))
 
 
+def key_name(request: Request) -> str:
+    """The name of the request's key; empty where no keys are set up."""
+    return str(request.scope["state"].get("key", ""))
+
+
 Workspace = Annotated[str, Depends(workspace)]
 """What an endpoint asks for to bind its store: `store.of(workspace)`."""

@@ -52,6 +52,19 @@ async def test_a_dry_run_counts_by_producer_and_asks_for_nothing(notes: Desk) ->
     assert (await notes.http.get("/v1/jobs")).json()["jobs"] == []
 
 
+async def test_a_dry_run_leaves_its_idempotency_key_free(notes: Desk) -> None:
+    """It counts again when it is asked again, and the run itself may have the key."""
+    await summarised(notes, "Old.", "ollama")
+    key, body = {"Idempotency-Key": "k"}, {"where": "provider=ollama"}
+    dry = await notes.http.post("/v1/rerun", json={**body, "dry_run": True}, headers=key)
+    await summarised(notes, "Old.", "ollama")
+    again = await notes.http.post("/v1/rerun", json={**body, "dry_run": True}, headers=key)
+    run = [await notes.http.post("/v1/rerun", json=body, headers=key) for _ in range(2)]
+
+    assert [told.json()["jobs"] for told in (dry, again, *run)] == [1, 2, 2, 2]
+    assert ["idempotent-replayed" in told.headers for told in (dry, again, *run)] == [False, False, False, True]
+
+
 async def test_a_digest_is_known_by_how_it_begins(notes: Desk) -> None:
     """As lists of models show it."""
     digest = "8b7a" + 60 * "0"

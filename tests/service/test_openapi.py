@@ -40,6 +40,7 @@ FIRST: dict[str, tuple[tuple[str, dict[str, Any]], ...]] = {
     "rag": (
         ("/v1/collections", {"name": "Runbooks"}),
         ("/v1/documents", {"title": "Fans", "text": "Ivo swaps the fan of gpu-2 on Thursday."}),
+        ("/v1/feedback", {"rating": "up", "question": "Who swaps the fan?", "answer": "Ivo [1].", "request_id": "r"}),
     ),
     "notes": (("/v1/notes", {"title": "Standup", "text": "Ivo swaps the fan of gpu-2 on Thursday."}),),
     "ner": (("/v1/documents", {"text": "Ivo works for Tessel."}),),

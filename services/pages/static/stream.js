@@ -83,6 +83,7 @@ function take(frame, shown) {
   else if (name === "done") {
     text.textContent = data.answer;
     result.innerHTML = data.html; // from our own template, which escapes everything
+    window.htmx?.process(result); // what the piece itself asks with, as the buttons under an answer
     linked(shown.box);
     if (data.error) failed(shown, data.error);
     status.textContent = OUTCOMES[data.outcome] ?? data.outcome;
