@@ -10,8 +10,11 @@ from services.ner.schemas_graph import RelationInfo, Slug
 from services.web.fields import Body, Line, MaxTokens, Text
 from services.web.provenance import LLMInfo
 
-PLAIN_TOKENS, RELATION_TOKENS, MOST_TOKENS = 128, 512, 1024
-"""What an answer may have: where nobody says, with relations, and at all (`MaxTokens`)."""
+PLAIN_TOKENS, RELATION_TOKENS, MOST_TOKENS = 256, 512, 1024
+"""What an answer may have: where nobody says, with relations, and at all (`MaxTokens`).
+
+An answer that is cut is no answer; `cutover eval services` counts them on paragraphs full of names.
+"""
 
 EXAMPLE = "Mara Quill moved gpu-2 from Tessel to the lab in Brenn."
 

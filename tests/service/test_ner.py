@@ -122,7 +122,7 @@ class TestExtract:
         assert [r["why"] for r in body["rejected_relations"]] == ["quote_not_in_text"]
         assert "ner_ungrounded_total 1.0" in (await ner.http.get("/metrics")).text
         assert (plain["relations"], plain["rejected_relations"]) == ([], [])
-        assert [r.sampling.max_tokens for r in ner.llm.requests] == [512, 128]
+        assert [r.sampling.max_tokens for r in ner.llm.requests] == [512, 256]
 
     async def test_a_cut_document_is_502(self, ner: Desk) -> None:
         """Half of a JSON document is no answer."""
