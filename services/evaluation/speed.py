@@ -96,10 +96,11 @@ async def timed(subjects: Mapping[str, Subject], asked: Asked) -> dict[str, Time
     What disturbs one disturbs all.
     """
     took: dict[str, list[Took]] = {name: [] for name in subjects}
-    for n, (question, vector) in enumerate((*asked[:WARM_UP], *asked)):
+    warm_up = asked[:WARM_UP]
+    for n, (question, vector) in enumerate((*warm_up, *asked)):
         for name in random.Random(n).sample(sorted(subjects), len(subjects)):
             one = await subjects[name].search(question, vector, K)
-            if n >= WARM_UP:
+            if n >= len(warm_up):
                 took[name].append(one)
     return {name: _times(of) for name, of in took.items()}
 

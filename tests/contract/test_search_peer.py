@@ -91,7 +91,7 @@ async def test_lancedb_indexes_and_finds_what_our_store_finds(
     assert found.recalls[50]["lancedb-ivf-pq"] == found.recalls[50]["lancedb-exact"]
     assert min(found.recalls[600]["lancedb-exact"], found.recalls[600]["store"]) >= 0.9
     assert found.recalls[600]["lancedb-ivf-pq"] >= 0.5
-    assert all(ms > 0 for times in found.times[600].values() for ms in times.ms)
+    assert all(len(times.ms) == 2 and min(times.ms) > 0 for times in found.times[600].values())
     assert found.uses["lancedb-ivf-pq"]["vectors"].startswith("IvfPq")
     assert found.uses["lancedb-exact"]["words"] == "FTS"
     assert found.versions["lancedb"]["lancedb"]
