@@ -14,8 +14,7 @@ EF_SEARCH = 200
 """How many candidates the index keeps while it searches: more find better and cost more."""
 
 _SETTINGS = (
-    "SELECT set_config('hnsw.ef_search', :candidates, true), "
-    "set_config('hnsw.iterative_scan', 'strict_order', true)"
+    "SELECT set_config('hnsw.ef_search', :candidates, true), set_config('hnsw.iterative_scan', 'strict_order', true)"
 )
 """Of the index, for this transaction."""
 
