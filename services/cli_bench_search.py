@@ -46,9 +46,7 @@ def options(verb: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--postgres", metavar="URL", help="an empty PostgreSQL database with pgvector, to be filled and asked as well"
     )
-    group.add_argument(
-        "--without-peers", action="store_true", help="do without LanceDB, and so without installing it"
-    )
+    group.add_argument("--without-peers", action="store_true", help="do without LanceDB, and so without installing it")
 
 
 def missing(arguments: argparse.Namespace) -> str | None:
