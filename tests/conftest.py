@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import os
 import shutil
 import signal
@@ -28,6 +30,15 @@ def pytest_configure() -> None:
     hypothesis_settings.register_profile("cutover", deadline=None)
     hypothesis_settings.load_profile("cutover")
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_collection_finish() -> None:
+    """What ten thousand collected tests hold is never garbage.
+
+    To look through it again stops everything for as long as the shortest limits that tests give their engines.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 class Quiet:
@@ -87,6 +98,20 @@ def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     if request.param == "sqlite":
         return databases.sqlite_file(tmp_path)
     return databases.own_database(request.getfixturevalue("postgres"))
+
+
+@contextlib.contextmanager
+def held_ports(count: int) -> Iterator[list[int]]:
+    """Ports that nobody listens on, and that no other process is given as long as the context.
+
+    They are bound and do not listen: a server, which sets SO_REUSEADDR, can listen there all the same.
+    """
+    with contextlib.ExitStack() as held:
+        probes = [held.enter_context(socket.socket()) for _ in range(count)]
+        for probe in probes:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(("127.0.0.1", 0))
+        yield [int(probe.getsockname()[1]) for probe in probes]
 
 
 def free_ports(count: int) -> list[int]:

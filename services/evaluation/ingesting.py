@@ -5,15 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
-from dataclasses import dataclass, field
 from datetime import datetime
-from itertools import pairwise
 from typing import Any
 
 import httpx2
+from prometheus_client.parser import text_string_to_metric_families
 
+from services.evaluation.ingest_run import Footprint, Run, Stored
 from services.evaluation.uploads import File
 
 AHEAD = 32
@@ -24,9 +23,11 @@ SAY_EVERY = 50
 
 LOOK_S = 0.5
 LIMIT_S = 120.0
-QUARTERS = 4
 PAGE = 100
 """The most that one page of RAG's lists holds."""
+
+BUSY = "rag_ingest_busy_seconds"
+"""The service's own measure of its stages."""
 
 UNFINISHED = ("queued", "running")
 
@@ -35,76 +36,6 @@ Progress = Callable[[str], None]
 
 class IngestError(Exception):
     """The service did not do what was asked. The message says what it answered."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Footprint:
-    """Bytes at one moment: memory of the service's own and of its children, the store's files, SQLite's log.
-
-    `cpu_s` is what the service and all that it has started, ended or not, have used of the processor until then.
-    """
-
-    at_s: float
-    service: int
-    children: int
-    store: int = 0
-    log: int = 0
-    cpu_s: float = 0.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Stored:
-    """One document as the service lists it, with the bytes of its file. `at_s` in seconds since 1970."""
-
-    id: str
-    size: int
-    chunks: int
-    chars: int
-    at_s: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Quarter:
-    """A quarter of a run, by bytes. Memory is the most that was seen in it."""
-
-    documents: int
-    chunks: int
-    bytes: int
-    took_s: float
-    service_peak: int
-    service_median: int
-    children_peak: int
-    log_peak: int
-
-
-@dataclass(kw_only=True)
-class Run:
-    """What was sent and seen. `jobs` are the ids of the uploads' own; `failed` counts those by their reason.
-
-    `same` counts files of which there was a document already, by their bytes or by their words.
-    """
-
-    began_s: float = 0.0
-    took_s: float = 0.0
-    sizes: dict[str, int] = field(default_factory=dict)
-    jobs: set[str] = field(default_factory=set)
-    same: int = 0
-    failed: Counter[str] = field(default_factory=Counter)
-    documents: list[Stored] = field(default_factory=list)
-    seen: list[Footprint] = field(default_factory=list)
-
-    @property
-    def chunks(self) -> int:
-        return sum(document.chunks for document in self.documents)
-
-    @property
-    def bytes(self) -> int:
-        """Of the files that became documents."""
-        return sum(document.size for document in self.documents)
-
-    @property
-    def cpu_s(self) -> float:
-        return self.seen[-1].cpu_s - self.seen[0].cpu_s if self.seen else 0.0
 
 
 async def ingested(
@@ -124,6 +55,7 @@ async def ingested(
     run = Run(began_s=time.time())
     async with httpx2.AsyncClient(base_url=url, trust_env=False, timeout=LIMIT_S) as http:
         into = (await _asked(http, "POST", "/v1/collections", json={"name": collection}))["id"]
+        before = await _busy(http)
         watching = asyncio.create_task(_watch(run, look))
         try:
             jobs = await _sent(http, into, files, run, say)
@@ -132,6 +64,7 @@ async def ingested(
             with contextlib.suppress(asyncio.CancelledError):
                 await watching
         run.seen.append(look())
+        run.busy_s = {stage: seconds - before.get(stage, 0.0) for stage, seconds in (await _busy(http)).items()}
         run.documents = await _documents(http, into, run.sizes)
     _account(run, jobs, embeds=embeds)
     return run
@@ -142,35 +75,6 @@ async def texts_of(url: str, documents: Sequence[Stored]) -> list[list[str]]:
     async with httpx2.AsyncClient(base_url=url, trust_env=False, timeout=LIMIT_S) as http:
         lists = [await _asked(http, "GET", f"/v1/documents/{document.id}/chunks") for document in documents]
     return [[chunk["text"] for chunk in listed["chunks"]] for listed in lists]
-
-
-def quarters(run: Run) -> list[Quarter]:
-    """The run in four parts of as many bytes each, in the order in which the documents were stored."""
-    ordered = sorted(run.documents, key=lambda document: document.at_s)
-    parts: list[list[Stored]] = [[] for _ in range(QUARTERS)]
-    done = 0
-    for document in ordered:
-        parts[min(QUARTERS - 1, done * QUARTERS // max(run.bytes, 1))].append(document)
-        done += document.size
-    ends = [run.began_s]
-    for part in parts:
-        ends.append(part[-1].at_s if part else ends[-1])
-    return [_quarter(run, part, begin, end) for part, (begin, end) in zip(parts, pairwise(ends), strict=True)]
-
-
-def _quarter(run: Run, part: Sequence[Stored], begin: float, end: float) -> Quarter:
-    seen = [s for s in run.seen if begin <= s.at_s <= end]
-    service = sorted(s.service for s in seen) or [0]
-    return Quarter(
-        documents=len(part),
-        chunks=sum(document.chunks for document in part),
-        bytes=sum(document.size for document in part),
-        took_s=end - begin,
-        service_peak=service[-1],
-        service_median=service[len(service) // 2],
-        children_peak=max((s.children for s in seen), default=0),
-        log_peak=max((s.log for s in seen), default=0),
-    )
 
 
 async def _sent(
@@ -265,11 +169,23 @@ async def _watch(run: Run, look: Callable[[], Footprint]) -> None:
         await asyncio.sleep(LOOK_S)
 
 
+async def _busy(http: httpx2.AsyncClient) -> dict[str, float]:
+    """Seconds until now, by stage."""
+    families = text_string_to_metric_families((await _answered(http, "GET", "/metrics")).text)
+    samples = [sample for family in families if family.name == BUSY for sample in family.samples]
+    return {sample.labels["stage"]: sample.value for sample in samples if sample.name == f"{BUSY}_total"}
+
+
 async def _asked(http: httpx2.AsyncClient, method: str, path: str, **sent: Any) -> dict[str, Any]:
+    return dict((await _answered(http, method, path, **sent)).json())
+
+
+async def _answered(http: httpx2.AsyncClient, method: str, path: str, **sent: Any) -> httpx2.Response:
+    """Raises `IngestError` for no answer and for one that is no success."""
     try:
         answer = await http.request(method, path, **sent)
     except httpx2.HTTPError as exc:
         raise IngestError(f"RAG does not answer to {method} {path}: {type(exc).__name__} {exc}") from exc
     if not answer.is_success:
         raise IngestError(f"RAG answers {answer.status_code} to {method} {path}: {answer.text[:300]}")
-    return dict(answer.json())
+    return answer

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from services.llm.errors import LLMError
+from services.llm.types import Sampling
 from services.migration.quality import score
 from services.migration.quality_names import GOLD, QualityMetric
 from services.migration.workload import Item, Workload
@@ -17,7 +18,6 @@ from services.ner.grounding import Grounded, Mention
 from services.ner.schemas import PLAIN_TOKENS, RELATION_TOKENS
 from services.ner.service import Ask, extracted
 from services.ner.shape import DEFAULT, FACTS
-from services.ner.spacy_names import Names
 from services.rag.metrics import Estimate, estimate
 from services.web.asking import ARMS, Wishes
 from services.web.room import Client
@@ -61,7 +61,7 @@ class Asker:
     async def read(self, arm: str, text: str, *, relations: bool) -> Grounded | None:
         """What `arm` itself found; None where it failed or another one had to answer."""
         shape, most = (FACTS, RELATION_TOKENS) if relations else (DEFAULT, PLAIN_TOKENS)
-        ask = Ask(text=text, shape=shape, relations=relations, max_tokens=most)
+        ask = Ask(text=text, shape=shape, relations=relations, sampling=Sampling(max_tokens=most))
         wishes = Wishes(request_id="", key="", first=arm, deadline_s=DEADLINE_S)
         try:
             found = await extracted(self.client, ask, wishes, service=SERVICE, alias=self.alias)
@@ -70,7 +70,7 @@ class Asker:
         return found.grounded if found.answer.provenance.provider == arm else None
 
 
-def of_spacy(names: Names, gold: Workload) -> Line:
+def of_spacy(names: Callable[[str], Sequence[Mention]], gold: Workload) -> Line:
     """The baseline: names only."""
     scores, times = [], []
     for item in _with(QualityMetric.SPAN_F1, gold):

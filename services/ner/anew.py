@@ -1,6 +1,7 @@
 """Which documents are to be read anew, by who read them and how; inside the caller's transaction.
 
-A reading says by its prompt version what it looked for, so the next one looks for the same, in today's words.
+A reading says by its parameters what it looked for and how, so the next one looks for the same, in today's words. One
+from before parameters were kept says by its prompt version what it looked for, and not how.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from collections.abc import Set
 from sqlalchemy import Connection, delete, select
 
 from services.ner import shapes
+from services.ner.producers import Params
 from services.ner.prompts import RELATIONS_VERSION, version
 from services.ner.shape import DEFAULT, FACTS, Shape
 from services.ner.tables import DOCUMENT, JOBS, READING
@@ -25,13 +27,14 @@ AT_ONCE = 500
 _JOB = JOBS.table
 
 
-def rerun(c: Connection, workspace: str, where: str, *, at: str | None) -> int:
+def rerun(c: Connection, workspace: str, where: str, *, at: str | None, max_tokens: int | None = None) -> int:
     """Jobs for what `wanted` finds, and how many; without `at` they are counted and not asked for."""
     found = list(dict.fromkeys(wanted(c, workspace, where)))
     if at is not None:
-        _make_way(c, workspace, {_payload(document_id) for document_id in found})
+        _make_way(c, workspace, set(found))
+        told = {} if max_tokens is None else {"max_tokens": max_tokens}
         for document_id in found:
-            JOBS.enqueue(c, workspace=workspace, kind=KIND, payload={"document": document_id}, at=at)
+            JOBS.enqueue(c, workspace=workspace, kind=KIND, payload={"document": document_id, **told}, at=at)
     return len(found)
 
 
@@ -43,7 +46,7 @@ def wanted(c: Connection, workspace: str, where: str) -> list[str]:
     query = (
         select(DOCUMENT.c.id, READING.c.prompt_version)
         .join(READING, READING.c.document == DOCUMENT.c.number)
-        .where(DOCUMENT.c.workspace == workspace)
+        .where(DOCUMENT.c.workspace == workspace, READING.c.accepted_by == "")
         .order_by(DOCUMENT.c.number)
     )
     produced = re.fullmatch(PRODUCED, where)
@@ -61,8 +64,12 @@ def wanted(c: Connection, workspace: str, where: str) -> list[str]:
     return [row.id for row in rows if row.prompt_version in old]
 
 
-def asked(c: Connection, workspace: str, prompt_version: str) -> tuple[Shape | None, bool]:
+def asked(
+    c: Connection, workspace: str, prompt_version: str, params: Params | None = None
+) -> tuple[Shape | None, bool]:
     """What a reading looked for, as it is today, and whether for relations; None for a schema that is gone."""
+    if params is not None:
+        return shapes.get(c, workspace, params.shape), params.relations
     words, _, own = prompt_version.partition("/")
     relations = words.partition("-")[0] == RELATIONS_VERSION.partition("-")[0]
     name = own.partition("@")[0]
@@ -73,14 +80,15 @@ def asked(c: Connection, workspace: str, prompt_version: str) -> tuple[Shape | N
 
 def forget(c: Connection, workspace: str, document_id: str) -> None:
     """A deleted document leaves no jobs."""
-    c.execute(delete(_JOB).where(_JOB.c.workspace == workspace, _JOB.c.payload == _payload(document_id)))
+    its_own = _JOB.c.payload.startswith(json.dumps({"document": document_id})[:-1], autoescape=True)
+    c.execute(delete(_JOB).where(_JOB.c.workspace == workspace, its_own))
 
 
-def _make_way(c: Connection, workspace: str, payloads: Set[str]) -> None:
+def _make_way(c: Connection, workspace: str, documents: Set[str]) -> None:
     """Jobs for these that wait, or failed, go. All are looked at once: no index leads from a payload to its job."""
     waiting = _JOB.c.state.in_([State.QUEUED, State.FAILED])
     query = select(_JOB.c.number, _JOB.c.payload).where(_JOB.c.workspace == workspace, _JOB.c.kind == KIND, waiting)
-    old = [row.number for row in c.execute(query) if row.payload in payloads]
+    old = [row.number for row in c.execute(query) if json.loads(row.payload)["document"] in documents]
     for i in range(0, len(old), AT_ONCE):
         c.execute(delete(_JOB).where(_JOB.c.number.in_(old[i : i + AT_ONCE])))
 
@@ -88,8 +96,3 @@ def _make_way(c: Connection, workspace: str, payloads: Set[str]) -> None:
 def _is_outdated(c: Connection, workspace: str, prompt_version: str) -> bool:
     shape, relations = asked(c, workspace, prompt_version)
     return shape is not None and version(shape, relations=relations) != prompt_version
-
-
-def _payload(document_id: str) -> str:
-    """As `Jobs.enqueue` writes it."""
-    return json.dumps({"document": document_id})

@@ -6,6 +6,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 
+from services.llm.types import Sampling
 from services.ner.finding import MOST_PLACES
 from services.ner.graph import Pattern
 from services.ner.schemas import (
@@ -19,6 +20,7 @@ from services.ner.schemas import (
     Extract,
     ExtractAnswer,
     FactInfo,
+    FoundInfo,
     ListedInfo,
     MentionInfo,
     PlaceInfo,
@@ -66,7 +68,7 @@ async def extract(
 ) -> ExtractAnswer:
     """Only names that the text holds, each at all its places, and facts that it states; the others are listed."""
     ask = await asked(body, await _text_of(body, graph), graph)
-    return _extracted(await while_read(request, ner.extract(ask, wishes)), response)
+    return _extracted(await while_read(request, ner.extract(ask, graph, wishes)), response)
 
 
 async def read_document(
@@ -103,7 +105,7 @@ async def get_document(document_id: DocumentId, graph: Seen) -> DocumentInfo:
         text=document.text,
         created_at=document.created_at,
         producer=document.producer,
-        entities=[MentionInfo.model_validate(m) for m in mentions],
+        entities=[FoundInfo.model_validate(m) for m in mentions],
     )
 
 
@@ -158,7 +160,7 @@ async def asked(body: Extract | Read, text: str, graph: Graph) -> Ask:
     relations = bool(shape.predicates) if body.relations is None else body.relations
     if relations and not shape.has_relations:
         raise Problem(422, "no-predicates", f"the schema {shape.name!r} has no predicates to look for relations by")
-    return Ask(text=text, shape=shape, relations=relations, max_tokens=body.tokens(relations))
+    return Ask(text=text, shape=shape, relations=relations, sampling=Sampling(max_tokens=body.tokens(relations)))
 
 
 async def _shape(body: Extract | Read, graph: Graph) -> Shape:

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from services.ner.anew import PRODUCED
 from services.ner.seen import Seen
 from services.store.jobs import Job, State
-from services.web.fields import Body, Line
+from services.web.fields import Body, Line, MaxTokens
 from services.web.idempotency import nothing_done
 from services.web.paging import After, Limit, position, sliced
 
@@ -21,6 +21,9 @@ class Rerun(Body):
     model_config = ConfigDict(json_schema_extra={"example": {"where": "provider=ollama", "dry_run": True}})
 
     where: Annotated[Line, Field(pattern=rf"^(failed|outdated|{PRODUCED})$")]
+    max_tokens: MaxTokens | None = Field(
+        default=None, description="Of each answer; left out, what the document was read with."
+    )
     dry_run: bool = Field(default=False, description="Only count what would be read anew.")
 
 
@@ -68,10 +71,13 @@ async def list_jobs(graph: Seen, limit: Limit = 20, after: After = "", state: St
 
 
 async def rerun(body: Rerun, graph: Seen, request: Request) -> RerunAnswer:
-    """What was read stays until the new reading is there; merges, rejections and splits stay as they are."""
+    """What was read stays until the new reading is there; merges, rejections and splits stay as they are.
+
+    Each document is asked about with the parameters that it was read with, unless `max_tokens` says otherwise.
+    """
     if body.dry_run:
         nothing_done(request)
-    count = await graph.rerun(body.where, is_dry_run=body.dry_run)
+    count = await graph.rerun(body.where, is_dry_run=body.dry_run, max_tokens=body.max_tokens)
     return RerunAnswer(jobs=count, is_dry_run=body.dry_run)
 
 

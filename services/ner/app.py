@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry
 from services import admin
 from services.llm.build import client_for
 from services.llm.registry import model
-from services.ner import api, api_graph, api_jobs, api_merges, api_shapes, background, ui_pages
+from services.ner import api, api_candidates, api_graph, api_jobs, api_merges, api_shapes, background, ui_pages
 from services.ner.service import Ner
 from services.ner.spacy_names import Names, NotInstalled
 from services.ner.spacy_names import load as load_spacy
@@ -64,7 +64,7 @@ def build(
         metrics_dir=settings.metrics_dir,
         beside=(store.working(background.handlers(ner, settings.limits.deadline_s)),),
     )
-    own = (api, api_graph, api_merges, api_shapes, api_jobs)
+    own = (api, api_candidates, api_graph, api_merges, api_shapes, api_jobs)
     routers = (*(part.router() for part in own), admin.router())
     app = application(room, title="Cutover NER", routers=routers)
     install(app, settings, tabs=ui_pages.TABS, routers=ui_pages.routers(), templates=ui_pages.TEMPLATES)

@@ -6,11 +6,10 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, Select, and_, exists, func, or_, select, union
 
-from services.ner.graph import End, EndPattern, Entity, Evidence, Pattern, Place, Relation, StoredDocument
-from services.ner.grounding import Mention
+from services.ner.graph import End, EndPattern, Entity, Evidence, Found, Pattern, Place, Relation, StoredDocument
 from services.ner.names import key
+from services.ner.producers import Made, made_of
 from services.ner.tables import DOCUMENT, ENTITY, EVIDENCE, MENTION, PRODUCER, READING, RELATION
-from services.web.provenance import Producer
 
 MOST_PLACES = 1000
 """Mentions and pieces of evidence that are shown of one entity or fact."""
@@ -18,24 +17,29 @@ MOST_PLACES = 1000
 _MADE = tuple(READING.c[name] for name in PRODUCER)
 
 
-def document(c: Connection, workspace: str, identifier: str) -> tuple[StoredDocument, list[Mention]] | None:
-    """The text with what was read in it; types as they were read, whatever was merged since."""
+def document(c: Connection, workspace: str, identifier: str) -> tuple[StoredDocument, list[Found]] | None:
+    """The text with what was read in it, and who read it; types as they were read, whatever was merged since.
+
+    What a person accepted is there as well, and says by whom it was found.
+    """
     query = (
         select(DOCUMENT, READING.c.id.label("reading"), *_MADE)
         .join(READING, READING.c.document == DOCUMENT.c.number)
-        .where(DOCUMENT.c.workspace == workspace, DOCUMENT.c.id == identifier)
+        .where(DOCUMENT.c.workspace == workspace, DOCUMENT.c.id == identifier, READING.c.accepted_by == "")
     )
     row = c.execute(query).one_or_none()
     if row is None:
         return None
-    found = StoredDocument(id=row.id, text=row.text, created_at=row.created_at, producer=_producer(row))
+    accepted = select(READING).where(READING.c.document == row.number, READING.c.accepted_by != "")
+    others = {reading.id: made_of(reading) for reading in c.execute(accepted)}
+    found = StoredDocument(id=row.id, text=row.text, created_at=row.created_at, producer=made_of(row))
     named = (
-        select(MENTION.c.text, ENTITY.c.type, MENTION.c.start, MENTION.c.end)
+        select(MENTION.c.reading, MENTION.c.text, ENTITY.c.type, MENTION.c.start, MENTION.c.end)
         .join(ENTITY, ENTITY.c.id == MENTION.c.entity)
-        .where(MENTION.c.reading == row.reading)
+        .where(MENTION.c.reading.in_([row.reading, *others]))
         .order_by(MENTION.c.start, MENTION.c.end, ENTITY.c.type)
     )
-    return found, [Mention(text=m.text, type=m.type, start=m.start, end=m.end) for m in c.execute(named)]
+    return found, [_found(m, others.get(m.reading)) for m in c.execute(named)]
 
 
 def entities(
@@ -220,12 +224,16 @@ def _entities(workspace: str) -> tuple[Any, Select[Any]]:
     return root, query
 
 
+def _found(row: Row[Any], producer: Made | None) -> Found:
+    return Found(text=row.text, type=row.type, start=row.start, end=row.end, producer=producer)
+
+
 def _entity(row: Row[Any]) -> Entity:
     return Entity(id=row.id, name=row.name, type=row.type, mentions=row.mentions)
 
 
 def _place(row: Row[Any]) -> Place:
-    return Place(document_id=row.document_id, text=row.text, start=row.start, end=row.end, producer=_producer(row))
+    return Place(document_id=row.document_id, text=row.text, start=row.start, end=row.end, producer=made_of(row))
 
 
 def _evidence(row: Row[Any]) -> Evidence:
@@ -236,9 +244,5 @@ def _evidence(row: Row[Any]) -> Evidence:
         end=row.end,
         subject=row.subject,
         object=row.object,
-        producer=_producer(row),
+        producer=made_of(row),
     )
-
-
-def _producer(row: Row[Any]) -> Producer:
-    return Producer(**{name: getattr(row, name) for name in PRODUCER})

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from services.web.provenance import Producer
+from services.ner.grounding import Mention
+from services.ner.producers import Made
 
 
 class GraphError(Exception):
@@ -23,7 +24,14 @@ class StoredDocument:
     id: str
     text: str
     created_at: str
-    producer: Producer
+    producer: Made
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found(Mention):
+    """A mention of a document. `producer` is who found it where that is not who read the document, else None."""
+
+    producer: Made | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,7 +43,7 @@ class Listed:
     created_at: str
     beginning: str
     mentions: int
-    producer: Producer
+    producer: Made
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +64,7 @@ class Place:
     text: str
     start: int
     end: int
-    producer: Producer
+    producer: Made
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +77,7 @@ class Said:
     before: str
     text: str
     after: str
-    producer: Producer
+    producer: Made
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,7 +110,7 @@ class Evidence:
     end: int
     subject: str
     object: str
-    producer: Producer
+    producer: Made
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

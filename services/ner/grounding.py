@@ -90,11 +90,10 @@ def ground(text: str, answer: str, shape: Shape = DEFAULT) -> Grounded:
     mentions: set[Mention] = set()
     rejected: list[str] = []
     for entity in document["entities"]:
-        places = list(occurrences(text, entity["text"].strip()))
-        if not places:
+        found = places(text, entity["text"], _type(entity["type"], shape))
+        if not found:
             rejected.append(entity["text"])
-        kind = _type(entity["type"], shape)
-        mentions.update(Mention(text=text[a:b], type=kind, start=a, end=b) for a, b in places)
+        mentions.update(found)
     ordered = tuple(sorted(mentions, key=lambda m: (m.start, m.end, m.type)))
     named = _named(ordered)
     judged = [_judged(text, relation, named, shape) for relation in document.get("relations", ())]
@@ -105,6 +104,12 @@ def ground(text: str, answer: str, shape: Shape = DEFAULT) -> Grounded:
         facts=tuple(sorted(facts, key=lambda f: (f.start, f.end, f.predicate, f.subject.text, f.object.text))),
         refused=tuple(j for j in judged if isinstance(j, Refused)),
     )
+
+
+def places(text: str, surface: str, type: str) -> tuple[Mention, ...]:
+    """A name at every place where the text has it, whoever saw it; none for one that the text or the eye does not."""
+    found = occurrences(text, surface.strip()) if key(surface) else ()
+    return tuple(Mention(text=text[a:b], type=type, start=a, end=b) for a, b in found)
 
 
 def occurrences(text: str, surface: str) -> Iterable[tuple[int, int]]:

@@ -8,8 +8,8 @@ from sqlalchemy import Connection, Row, case, func, select
 
 from services.ner.graph import Listed, Said
 from services.ner.merging import root_of
+from services.ner.producers import made_of
 from services.ner.tables import DOCUMENT, ENTITY, MENTION, PRODUCER, READING
-from services.web.provenance import Producer
 
 BEGINNING_CHARS = 160
 """Of a document's text in a list."""
@@ -22,12 +22,14 @@ _MADE = tuple(READING.c[name] for name in PRODUCER)
 
 def documents(c: Connection, workspace: str, limit: int, before: int | None) -> list[Listed]:
     """The newest first; `before` is the number of the last one seen."""
-    mentions = select(func.count()).where(MENTION.c.reading == READING.c.id).scalar_subquery().label("mentions")
+    every = READING.alias("every")
+    of_any = select(func.count()).select_from(MENTION).join(every, every.c.id == MENTION.c.reading)
+    mentions = of_any.where(every.c.document == DOCUMENT.c.number).scalar_subquery().label("mentions")
     beginning = func.substr(DOCUMENT.c.text, 1, BEGINNING_CHARS).label("beginning")
     query = (
         select(DOCUMENT.c.number, DOCUMENT.c.id, DOCUMENT.c.created_at, beginning, mentions, *_MADE)
         .join(READING, READING.c.document == DOCUMENT.c.number)
-        .where(DOCUMENT.c.workspace == workspace)
+        .where(DOCUMENT.c.workspace == workspace, READING.c.accepted_by == "")
         .order_by(DOCUMENT.c.number.desc())
         .limit(limit)
     )
@@ -62,7 +64,7 @@ def _listed(row: Row[Any]) -> Listed:
         created_at=row.created_at,
         beginning=row.beginning,
         mentions=row.mentions,
-        producer=_producer(row),
+        producer=made_of(row),
     )
 
 
@@ -74,9 +76,5 @@ def _said(row: Row[Any]) -> Said:
         before=row.before,
         text=row.text,
         after=row.after,
-        producer=_producer(row),
+        producer=made_of(row),
     )
-
-
-def _producer(row: Row[Any]) -> Producer:
-    return Producer(**{name: getattr(row, name) for name in PRODUCER})

@@ -12,8 +12,8 @@ from typing import Any
 from sqlalchemy import Connection, Row, Select, and_, exists, func, insert, or_, select, update
 
 from services.ner.graph import Candidate, End, GraphError, Merge
+from services.ner.naming import drop_unnamed, pair_of
 from services.ner.tables import CANDIDATE, ENTITY, MENTION, MERGE, REJECTION, SPLIT
-from services.ner.writing import drop_unnamed, pair_of
 
 
 def root_of(c: Connection, workspace: str, entity: int) -> int | None:

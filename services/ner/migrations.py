@@ -1,4 +1,4 @@
-"""How the file of an older NER becomes today's. Frozen once shipped; only SQLite ever had these versions."""
+"""How the database of an older NER becomes today's. Frozen once shipped; only SQLite ever had the first two."""
 
 from __future__ import annotations
 
@@ -10,6 +10,11 @@ from services.store.schema import Migration, statements
 _PARAMETERS = (
     "ALTER TABLE document ADD COLUMN digest TEXT NOT NULL DEFAULT ''",
     "ALTER TABLE document ADD COLUMN params_hash TEXT NOT NULL DEFAULT ''",
+)
+
+_ASKED = (
+    "ALTER TABLE reading ADD COLUMN params VARCHAR DEFAULT '' NOT NULL",
+    "ALTER TABLE reading ADD COLUMN accepted_by VARCHAR DEFAULT '' NOT NULL",
 )
 
 _RENAMED = (
@@ -80,4 +85,9 @@ def _names(c: Connection) -> None:
         c.execute(move, {"kept": kept[named], "id": row.id})
 
 
-MIGRATIONS: tuple[Migration, ...] = (_with_parameters, _graph)
+def _asked(c: Connection) -> None:
+    """What a reading was asked for, and who accepted what was proposed; on SQLite and PostgreSQL alike."""
+    statements(*_ASKED)(c)
+
+
+MIGRATIONS: tuple[Migration, ...] = (_with_parameters, _graph, _asked)

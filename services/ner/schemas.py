@@ -5,12 +5,16 @@ from __future__ import annotations
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from services.ner.grounding import Why
+from services.ner.producers import Made
 from services.ner.schemas_graph import RelationInfo, Slug
 from services.web.fields import Body, Line, MaxTokens, Text
-from services.web.provenance import LLMInfo, Producer
+from services.web.provenance import LLMInfo
 
-PLAIN_TOKENS, RELATION_TOKENS, MOST_TOKENS = 128, 512, 1024
-"""What an answer may have: where nobody says, with relations, and at all (`MaxTokens`)."""
+PLAIN_TOKENS, RELATION_TOKENS, MOST_TOKENS = 256, 512, 1024
+"""What an answer may have: where nobody says, with relations, and at all (`MaxTokens`).
+
+An answer that is cut is no answer; `cutover eval services` counts them on paragraphs full of names.
+"""
 
 EXAMPLE = "Mara Quill moved gpu-2 from Tessel to the lab in Brenn."
 
@@ -72,6 +76,12 @@ class MentionInfo(BaseModel):
     end: int
 
 
+class FoundInfo(MentionInfo):
+    """A name at its place in a document; `producer` is null where whoever read the document found it."""
+
+    producer: Made | None
+
+
 class NameInfo(BaseModel):
     """One end of a fact."""
 
@@ -109,7 +119,7 @@ class RefusedInfo(BaseModel):
 class ExtractAnswer(BaseModel):
     """The names in the order of the text, and the facts; `rejected` are names that a model made up.
 
-    `candidates` are names that spaCy saw where the model found none, if that is turned on: not stored, maybe wrong.
+    `candidates` are names that spaCy saw where the model found none, if that is turned on: no entities, maybe wrong.
     """
 
     entities: list[MentionInfo]
@@ -125,7 +135,7 @@ class DocumentRead(ExtractAnswer):
 
     id: str
     created_at: str
-    producer: Producer
+    producer: Made
 
 
 class DocumentInfo(BaseModel):
@@ -134,8 +144,8 @@ class DocumentInfo(BaseModel):
     id: str
     text: str
     created_at: str
-    producer: Producer
-    entities: list[MentionInfo]
+    producer: Made
+    entities: list[FoundInfo]
 
 
 class ListedInfo(BaseModel):
@@ -147,7 +157,7 @@ class ListedInfo(BaseModel):
     created_at: str
     beginning: str
     mentions: int
-    producer: Producer
+    producer: Made
 
 
 class DocumentPage(BaseModel):
@@ -188,7 +198,7 @@ class PlaceInfo(BaseModel):
     text: str
     start: int
     end: int
-    producer: Producer
+    producer: Made
 
 
 class EntityDetail(BaseModel):

@@ -7,13 +7,13 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from services.llm import schemas
+from services.ner.producers import Made
 from services.ner.resemblance import Reason
 from services.ner.seen import MOST_ID
 from services.ner.shape import MAX_ENTITIES, answer_schema
 from services.ner.shapes import shape_of
 from services.web.fields import Body, Line, Text
 from services.web.paging import MAX_CURSOR_CHARS, MAX_PAGE
-from services.web.provenance import Producer
 
 Slug = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
 Slugs = Annotated[list[Slug], Field(max_length=50)]
@@ -67,7 +67,7 @@ class EvidenceInfo(BaseModel):
     end: int
     subject: str
     object: str
-    producer: Producer
+    producer: Made
 
 
 class ProvenanceInfo(BaseModel):

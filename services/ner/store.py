@@ -8,11 +8,12 @@ from typing import TypeVar
 
 from sqlalchemy import Connection
 
-from services.ner import anew, finding, listing, merging, shapes, splitting, walking, writing
+from services.ner import anew, finding, judging, listing, merging, shapes, splitting, walking, writing
 from services.ner.graph import (
     Candidate,
     Entity,
     Evidence,
+    Found,
     Listed,
     Merge,
     Part,
@@ -26,6 +27,8 @@ from services.ner.graph import (
 )
 from services.ner.grounding import Fact, Mention
 from services.ner.migrations import MIGRATIONS
+from services.ner.name_candidates import NameCandidate, Sighting
+from services.ner.producers import Made
 from services.ner.shape import Shape
 from services.ner.tables import JOBS, TABLES
 from services.store.clock import Clock, utc_now
@@ -33,7 +36,6 @@ from services.store.database import Database
 from services.store.jobs import Job, State
 from services.store.schema import Schema
 from services.store.worker import Handler, Worker
-from services.web.provenance import Producer
 
 T = TypeVar("T")
 
@@ -84,16 +86,24 @@ class Graph:
         self._wake = wake
 
     async def put(
-        self, text: str, mentions: Sequence[Mention], facts: Sequence[Fact], producer: Producer
+        self,
+        text: str,
+        mentions: Sequence[Mention],
+        facts: Sequence[Fact],
+        producer: Made,
+        seen: tuple[Sequence[Sighting], Made] | None = None,
     ) -> tuple[StoredDocument, bool]:
-        """The document with what was found now in place of what was before, and whether its text is new."""
+        """The document with what was found now in place of what was before, and whether its text is new.
+
+        `seen` are candidates for more names, and who saw them; None leaves those of before.
+        """
         created_at, is_new = await self._write(
-            lambda c, w: writing.put(c, w, text, mentions, facts, producer, self._now())
+            lambda c, w: writing.put(c, w, text, mentions, facts, producer, self._now(), seen)
         )
         identifier = writing.document_id(text)
         return StoredDocument(id=identifier, text=text, created_at=created_at, producer=producer), is_new
 
-    async def document(self, document_id: str) -> tuple[StoredDocument, list[Mention]] | None:
+    async def document(self, document_id: str) -> tuple[StoredDocument, list[Found]] | None:
         return await self._read(lambda c, w: finding.document(c, w, document_id))
 
     async def documents(self, limit: int, before: int | None) -> list[Listed]:
@@ -105,7 +115,7 @@ class Graph:
         return await self._read(lambda c, w: listing.contexts(c, w, entity, limit))
 
     async def put_again(
-        self, text: str, mentions: Sequence[Mention], facts: Sequence[Fact], producer: Producer, job: Job
+        self, text: str, mentions: Sequence[Mention], facts: Sequence[Fact], producer: Made, job: Job
     ) -> None:
         """As `put`, unless the document was deleted meanwhile; `job` is done with it. Raises `LeaseLost`."""
 
@@ -116,17 +126,20 @@ class Graph:
 
         await self._write(write)
 
-    async def rerun(self, where: str, *, is_dry_run: bool) -> int:
-        """Jobs to read anew what `anew.wanted` finds, and how many; a dry run only counts them."""
+    async def rerun(self, where: str, *, is_dry_run: bool, max_tokens: int | None = None) -> int:
+        """Jobs to read anew what `anew.wanted` finds, and how many; a dry run only counts them.
+
+        Each with the parameters that its document was read with, unless `max_tokens` says otherwise.
+        """
         if is_dry_run:
             return await self._read(lambda c, w: anew.rerun(c, w, where, at=None))
-        count = await self._write(lambda c, w: anew.rerun(c, w, where, at=self._now()))
+        count = await self._write(lambda c, w: anew.rerun(c, w, where, at=self._now(), max_tokens=max_tokens))
         self._wake()
         return count
 
-    async def asked(self, prompt_version: str) -> tuple[Shape | None, bool]:
-        """What a reading of that version looked for, as it is today."""
-        return await self._read(lambda c, w: anew.asked(c, w, prompt_version))
+    async def asked(self, made: Made) -> tuple[Shape | None, bool]:
+        """What a reading looked for, as it is today."""
+        return await self._read(lambda c, w: anew.asked(c, w, made.prompt_version, made.params))
 
     async def jobs(self, limit: int, *, before: int | None, state: State | None) -> list[Job]:
         return await self._read(lambda c, w: JOBS.page(c, w, limit=limit, before=before, state=state))
@@ -168,6 +181,22 @@ class Graph:
 
     async def whole(self, type: str | None, limit: int) -> Part:
         return await self._read(lambda c, w: walking.whole(c, w, type, limit))
+
+    async def name_candidates(self, document_id: str) -> list[NameCandidate] | None:
+        """Names that somebody else saw in the document, and what was said of them; None without the document."""
+        return await self._read(lambda c, w: judging.listed(c, w, document_id))
+
+    async def accept_name(self, document_id: str, number: int, by: str) -> NameCandidate:
+        """Raises `GraphError`."""
+        return await self._write(lambda c, w: judging.accept(c, w, document_id, number, by, self._now()))
+
+    async def reject_name(self, document_id: str, number: int, by: str) -> NameCandidate:
+        """Raises `GraphError`."""
+        return await self._write(lambda c, w: judging.reject(c, w, document_id, number, by, self._now()))
+
+    async def undo_name(self, document_id: str, number: int) -> NameCandidate:
+        """Raises `GraphError`."""
+        return await self._write(lambda c, w: judging.undo(c, w, document_id, number))
 
     async def candidates(self, limit: int, after: tuple[int, int] | None) -> list[Candidate]:
         """Names that may be one and that nobody judged yet, the likest first."""

@@ -23,8 +23,8 @@ from sqlalchemy import (
 from services.store.jobs import Jobs
 from services.store.replies import Replies
 
-PRODUCER = ("provider", "engine", "model", "prompt_version", "at", "digest", "params_hash")
-"""The columns of a `Producer`."""
+PRODUCER = ("provider", "engine", "model", "prompt_version", "at", "digest", "params_hash", "params", "accepted_by")
+"""The columns of a `Made`; `params` is JSON, or empty."""
 
 TABLES = MetaData()
 REPLIES = Replies(TABLES)
@@ -50,7 +50,10 @@ READING = Table(
     *(Column(name, String, nullable=False, server_default="") for name in PRODUCER),
     sqlite_autoincrement=True,
 )
-"""Who read a document, and how. What was found points here: each mention, each piece of evidence has a producer."""
+"""Who read a document, and how. What was found points here: each mention, each piece of evidence has a producer.
+
+A document has one reading by a model, and one more (`accepted_by` is not empty) for each candidate that was accepted.
+"""
 
 ENTITY = Table(
     "entity",
@@ -134,6 +137,32 @@ REJECTION = Table(
 )
 """That two names are not one, kept as a hash: it outlives the documents that held the names, and holds neither."""
 
+NAME_CANDIDATE = Table(
+    "name_candidate",
+    TABLES,
+    Column("id", Integer, primary_key=True),
+    Column("document", ForeignKey("document.number", ondelete="CASCADE"), nullable=False),
+    Column("key", Text, nullable=False),
+    Column("type", String, nullable=False),
+    Column("text", Text, nullable=False),
+    Column("state", String, nullable=False),
+    Column("judged_by", String, nullable=False),
+    Column("judged_at", String, nullable=False),
+    Column("reading", ForeignKey("reading.id", ondelete="SET NULL")),
+    *(Column(name, String, nullable=False, server_default="") for name in PRODUCER),
+    UniqueConstraint("document", "key", "type"),
+    sqlite_autoincrement=True,
+)
+"""A name that somebody else sees in a document, and what a person said of it; an accepted one has a `reading`."""
+
+NAME_PLACE = Table(
+    "name_place",
+    TABLES,
+    Column("candidate", ForeignKey("name_candidate.id", ondelete="CASCADE"), primary_key=True, autoincrement=False),
+    Column("start", Integer, primary_key=True, autoincrement=False),
+    Column("end", Integer, primary_key=True, autoincrement=False),
+)
+
 SPLIT = Table(
     "split",
     TABLES,
@@ -179,6 +208,7 @@ INDEXES = (
     Index("split_source", SPLIT.c.source),
     Index("split_made", SPLIT.c.made),
     Index("split_place_document", SPLIT_PLACE.c.document),
+    Index("name_candidate_reading", NAME_CANDIDATE.c.reading),
     Index("candidate_high", CANDIDATE.c.high),
     Index("candidate_score", CANDIDATE.c.workspace, CANDIDATE.c.score),
 )

@@ -68,7 +68,7 @@ async def look(request: Request, ner: UseCases, graph: Seen, wishes: Asking) -> 
         body = parsed(Read, {"text": given["text"], "schema": given["schema"] or None})
         ask = await asked(body, body.text, graph)
         if given["act"] != "read":
-            return await _result(request, graph, given, await while_read(request, ner.extract(ask, wishes)))
+            return await _result(request, graph, given, await while_read(request, ner.extract(ask, graph, wishes)))
         read = await while_read(request, ner.read(ask, graph, wishes))
     except RequestValidationError as exc:
         return await _form(request, graph, given, of_validation(exc))
@@ -102,6 +102,7 @@ async def document(
         document=found[0],
         mentions=found[1],
         pieces=pieces(found[0].text, found[1], cited),
+        candidates=await graph.name_candidates(document_id) or [],
     )
 
 

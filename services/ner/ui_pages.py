@@ -6,7 +6,7 @@ from pathlib import Path
 
 from fastapi import APIRouter, FastAPI
 
-from services.ner import ui, ui_find, ui_graph, ui_merges, ui_shapes
+from services.ner import ui, ui_candidates, ui_find, ui_graph, ui_merges, ui_shapes
 from services.ner.ui_marks import hue
 from services.pages.site import Tab
 
@@ -27,7 +27,7 @@ TEMPLATES = Path(__file__).with_name("templates")
 
 def routers() -> list[APIRouter]:
     """The routes of all pages."""
-    return [part.router() for part in (ui, ui_graph, ui_find, ui_merges, ui_shapes)]
+    return [part.router() for part in (ui, ui_candidates, ui_graph, ui_find, ui_merges, ui_shapes)]
 
 
 def colour(app: FastAPI) -> None:

@@ -36,6 +36,7 @@ from services.rag.readers import Readers
 from services.rag.receiving import FORM_BYTES
 from services.rag.search import NOTHING_EMBEDS
 from services.rag.service import Rag
+from services.rag.stages import Stages
 from services.rag.store_documents import StoredDocuments
 from services.rag.store_tables import JOBS, REPLIES
 from services.settings import Settings, load
@@ -73,7 +74,8 @@ def build(settings: Settings, *, client: Client | None = None, store: StoredDocu
     stored = store or StoredDocuments(settings.stores.url(SERVICE), search=_search(meaning, missing))
     entry = model(settings.aliases[SERVICE], settings.models_file)
     readers = Readers()
-    ingest = _ingest(settings, stored, meaning, tokenizer, readers)
+    cutter, stages = Cutter(tokenizer), Stages(registry)
+    ingest = _ingest(settings, stored, meaning, cutter, readers, stages)
     worker = Worker(stored.database, JOBS, ingest.handlers(), concurrency=AT_ONCE)
     ingest.wake = worker.wake
     context = _window(client, entry)
@@ -115,12 +117,14 @@ def _search(meaning: Meaning | None, missing: str) -> str:
 
 
 def _ingest(
-    settings: Settings, stored: StoredDocuments, meaning: Meaning | None, tokenizer: Any | None, readers: Readers
-) -> Ingest:
+    settings: Settings, stored: StoredDocuments, meaning: Meaning | None, cutter: Cutter, readers: Readers,
+    stages: Stages,
+) -> Ingest:  # fmt: skip
     uploads = settings.uploads
     reach = Reach(may_reach_private=uploads.may_reach_private, max_bytes=uploads.max_bytes)
-    cutter = Cutter(tokenizer)
-    return Ingest(of=stored.of, cutter=cutter, limits=Limits(), reach=reach, meaning=meaning, read=readers.read)
+    return Ingest(
+        of=stored.of, cutter=cutter, limits=Limits(), reach=reach, meaning=meaning, read=readers.read, stages=stages
+    )
 
 
 def _cutting(settings: Settings) -> tuple[Any | None, str]:

@@ -9,12 +9,15 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from prometheus_client import CollectorRegistry
+
 from services.llm.errors import LLMError
 from services.rag.chunking import Cutter, Span
 from services.rag.fetching import Reach, Resolve, fetch, resolved
 from services.rag.parsed import Limits, Parsed, Refusal, Source
 from services.rag.parsing_apart import parse_apart
 from services.rag.parsing_kinds import Kind
+from services.rag.stages import Stage, Stages
 from services.rag.store import (
     NO_COLLECTION,
     CollectionGone,
@@ -47,7 +50,10 @@ class Wanted:
 
 
 class Ingest:
-    """The use case. `of` gives the documents of a workspace; `wake` tells the worker that there is a new job."""
+    """The use case. `of` gives the documents of a workspace; `wake` tells the worker that there is a new job.
+
+    `stages` counts how long jobs take at each stage.
+    """
 
     def __init__(
         self,
@@ -59,6 +65,7 @@ class Ingest:
         resolve: Resolve = resolved,
         meaning: Meaning | None = None,
         read: Read = parse_apart,
+        stages: Stages | None = None,
     ) -> None:
         self._of = of
         self._cutter = cutter
@@ -67,6 +74,7 @@ class Ingest:
         self._resolve = resolve
         self._meaning = meaning
         self._parse = read
+        self._stages = stages or Stages(CollectorRegistry())
         self.wake: Callable[[], None] = lambda: None
 
     def handlers(self) -> Mapping[str, Handler]:
@@ -130,7 +138,8 @@ class Ingest:
 
     async def _read(self, job: Job, source: Source, *, origin: str) -> None:
         try:
-            parsed = await self._parse(source, self._limits)
+            with self._stages.at(Stage.READ):
+                parsed = await self._parse(source, self._limits)
             spans = await self._cut(parsed.text)
         except Refusal as exc:
             raise _told(exc) from exc
@@ -153,9 +162,12 @@ class Ingest:
 
     async def _keep(self, documents: Documents, new: NewDocument, job: Job) -> None:
         try:
-            await documents.put(await self._with_vectors(new), job=job)
+            embedded = await self._with_vectors(new)
+            with self._stages.at(Stage.STORE):
+                await documents.put(embedded, job=job)
         except (LLMError, ForeignSpace):  # found by words until the job that embeds it has had its turn
-            await documents.put(new, job=job, then=REINDEX)
+            with self._stages.at(Stage.STORE):
+                await documents.put(new, job=job, then=REINDEX)
             self.wake()
 
     async def _reindex(self, job: Job) -> None:
@@ -167,7 +179,8 @@ class Ingest:
             spans = await self._cut(document.text)
             new = NewDocument(title=document.title, text=document.text, spans=spans, pages=document.pages)
             new = await self._with_vectors(new)
-            await documents.reindex(document.id, new, job=job)
+            with self._stages.at(Stage.STORE):
+                await documents.reindex(document.id, new, job=job)
         except Refusal as exc:
             raise _told(exc) from exc
         except ForeignSpace as exc:
@@ -177,7 +190,8 @@ class Ingest:
 
     async def _cut(self, text: str) -> Sequence[Span]:
         """The passages of a text. Raises `Refusal` for more than are held at a time."""
-        spans = await asyncio.to_thread(self._cutter.passages, text)
+        with self._stages.at(Stage.CUT):
+            spans = await asyncio.to_thread(self._cutter.passages, text)
         if len(spans) > self._limits.passages:
             detail = f"it makes {len(spans)} passages, at most {self._limits.passages} are taken; split it"
             raise Refusal("text-too-long", detail)
@@ -187,7 +201,8 @@ class Ingest:
         """With a vector for each passage, where an embedding model is configured. Raises `LLMError`."""
         if self._meaning is None:
             return new
-        vectors = await self._meaning.of_texts([new.text[span.start : span.end] for span in new.spans])
+        with self._stages.at(Stage.EMBED):
+            vectors = await self._meaning.of_texts([new.text[span.start : span.end] for span in new.spans])
         return replace(new, vectors=vectors, space=self._meaning.space)
 
 

@@ -16,6 +16,7 @@ from services.stack.interrupts import held, raised
 from services.stack.job import Progress
 from services.stack.local import READY_S, service_env, service_launch, work
 from services.stack.processes import Processes
+from services.stack.procfs import Memory
 from services.stack.trial import NOBODY, free_port
 
 SHARED_COUNTS = "PROMETHEUS_MULTIPROC_DIR"
@@ -30,18 +31,12 @@ class OwnService:
     pid: int
     store: Path
 
-    def memory(self) -> tuple[int, int]:
-        """Bytes of memory of the service's own, and of all its children together.
-
-        Without pages of files, the store's for one: they are the system's to take back, and count once a mapping.
-        """
-        own, children = 0, 0
-        for found in procfs.descendants(self.pid):
-            if found.pid == self.pid:
-                own = _anonymous(found.pid)
-            else:
-                children += _anonymous(found.pid)
-        return own, children
+    def memory(self) -> tuple[Memory, Memory]:
+        """Memory of the service's own, and of all its children together."""
+        held = {found.pid: procfs.memory(found.pid) for found in procfs.descendants(self.pid)}
+        own = held.pop(self.pid, Memory())
+        children = held.values()
+        return own, Memory(anonymous=sum(m.anonymous for m in children), files=sum(m.files for m in children))
 
     def cpu_s(self) -> float:
         """Seconds of the processor of the service and of all that it has started, ended or not."""
@@ -98,14 +93,6 @@ def own_service(
         finally:
             with held():
                 Processes(home=home).stop(name, grace_s=5.0)
-
-
-def _anonymous(pid: int) -> int:
-    try:
-        told = (procfs.PROC / str(pid) / "statm").read_text().split()
-        return (int(told[1]) - int(told[2])) * os.sysconf("SC_PAGE_SIZE")  # resident, less what files share
-    except (OSError, IndexError):
-        return 0  # gone meanwhile
 
 
 def _cpu_ticks(pid: int) -> int:

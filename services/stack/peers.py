@@ -1,7 +1,8 @@
-"""The peers that the client is compared with (requirements/peers.in), in a throw-away environment of their own."""
+"""The peers that we are compared with, in throw-away environments of their own, one for each file of requirements."""
 
 from __future__ import annotations
 
+import enum
 import sys
 from pathlib import Path
 
@@ -11,15 +12,24 @@ from services.stack.errors import StackError
 from services.stack.job import REQUIREMENTS, Progress
 
 STEP = "peers environment"
-NEED_GB = 1.5
 
 
-def python(settings: Settings, progress: Progress) -> Path:
+class Peers(enum.StrEnum):
+    """Named as their file in requirements/ and their folder in `engines_dir`: of the client, and of RAG's search."""
+
+    CLIENTS = "peers"
+    SEARCH = "search-peers"
+
+
+NEED_GB = {Peers.CLIENTS: 1.5, Peers.SEARCH: 0.8}
+
+
+def python(settings: Settings, progress: Progress, which: Peers = Peers.CLIENTS) -> Path:
     """The interpreter of the peers' environment, installed by the first caller. Raises `StackError`.
 
-    `services` is not importable there. Deleting `<engines_dir>/peers` undoes everything this did.
+    `services` is not importable there. Deleting `<engines_dir>/<which>` undoes everything this did.
     """
-    plan = plan_of(settings)
+    plan = plan_of(settings, which)
     if plan.is_done():
         return plan.python
     progress.begin(STEP, str(plan.target))
@@ -31,11 +41,11 @@ def python(settings: Settings, progress: Progress) -> Path:
     return plan.python
 
 
-def plan_of(settings: Settings) -> venvs.Plan:
+def plan_of(settings: Settings, which: Peers = Peers.CLIENTS) -> venvs.Plan:
     """The environment as it is locked, for this interpreter's Python."""
     return venvs.Plan(
-        target=settings.engines_dir / "peers",
-        requirements=(REQUIREMENTS / "peers.txt",),
+        target=settings.engines_dir / which.value,
+        requirements=(REQUIREMENTS / f"{which.value}.txt",),
         python_version="{}.{}".format(*sys.version_info),
-        need_gb=NEED_GB,
+        need_gb=NEED_GB[which],
     )

@@ -28,6 +28,22 @@ class Stat:
         return self.state not in "ZXx"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Memory:
+    """Bytes. `anonymous` is a process's own, what was swapped out included; `files` are pages of files that it maps.
+
+    Only what is its own has to be somewhere while it runs: pages of files are the system's to take back.
+    """
+
+    anonymous: int = 0
+    files: int = 0
+
+
+_SHARED = ("smaps_rollup", ("Pss_Anon", "SwapPss"), ("Pss_File", "Pss_Shmem"))
+_WHOLE = ("status", ("RssAnon", "VmSwap"), ("RssFile", "RssShmem"))
+"""Which file of a process says what in which lines; `_WHOLE` where the kernel has or shows no `smaps_rollup`."""
+
+
 def boot_id() -> str:
     """The kernel's name for this boot; a record of another boot speaks of nobody who still lives."""
     return (PROC / "sys/kernel/random/boot_id").read_text().strip()
@@ -75,6 +91,28 @@ def listener(port: int) -> Stat | None:
     """Who listens on the TCP port, where the kernel lets us see it."""
     inodes = {f"socket:[{inode}]" for table in ("tcp", "tcp6") for inode in _listening(PROC / "net" / table, port)}
     return next((s for s in _all() if inodes and not inodes.isdisjoint(_open_files(s.pid))), None)
+
+
+def memory(pid: int) -> Memory:
+    """What the process holds; nothing where it is gone. A page that several processes hold is shared among them.
+
+    So the parent of forked processes and all of these have together what they take of the machine.
+    """
+    for file, own, files in (_SHARED, _WHOLE):
+        told = _kib(PROC / str(pid) / file)
+        if own[0] in told:
+            anonymous, mapped = (1024 * sum(told.get(name, 0) for name in names) for names in (own, files))
+            return Memory(anonymous=anonymous, files=mapped)
+    return Memory()
+
+
+def _kib(file: Path) -> dict[str, int]:
+    """The lines `Name: NUMBER kB` of a file."""
+    try:
+        lines = [line.split() for line in file.read_text().splitlines()]
+    except OSError:
+        return {}  # gone meanwhile, or not ours to see
+    return {fields[0].rstrip(":"): int(fields[1]) for fields in lines if len(fields) == 3 and fields[2] == "kB"}
 
 
 def _all() -> Iterator[Stat]:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from sqlalchemy import Connection, Float, Integer, Row, Select, Subquery, Text, column, select, table, text
 
 from services.store.schema import is_sqlite
 from services.store.words import parts, terms
+from services.store.words_postgres import Statistics, statistics
 
 RANKED_ROWS = 4000
 """So many rows are ranked for a question, by its rarest terms: the others tell little and cost much."""
@@ -158,13 +160,14 @@ class WordIndex:
         wanted = terms(words)
         if not any(parts(term) for term in wanted):
             return
-        counted = self._counted(c, wanted)
+        known = Statistics() if is_sqlite(c) else statistics(c, self._name, wanted)
+        counted = self._known(c, wanted, known)
         rare, found = telling(counted), [(term, n) for term, n in counted if n] or counted
         every = not rare and len(found) > 1 and self._has_every(c, [term for term, _ in found])
-        ranked = self._in_sqlite if is_sqlite(c) else self._in_postgres
-        yield ranked(c, rare or found, snippet, every=every)
+        ranked = partial(self._in_sqlite, c) if is_sqlite(c) else partial(self._in_postgres, self._rows(c, known))
+        yield ranked(rare or found, snippet, every=every)
         if every or 0 < len(rare) < len(found):
-            yield ranked(c, found, snippet, every=False)
+            yield ranked(found, snippet, every=False)
 
     def texts(self, c: Connection) -> Subquery:
         """The texts that are kept: `key` and a column for each of the index's, to be joined by `key`."""
@@ -172,16 +175,23 @@ class WordIndex:
         kept = (column(name, Text) for name in self._columns)
         return select(key, *kept).select_from(table(self._name)).subquery()
 
-    def _counted(self, c: Connection, wanted: Sequence[str]) -> list[tuple[str, int]]:
-        """Each term with the number of rows that it is in, as far as `RANKED_ROWS`."""
+    def _known(self, c: Connection, wanted: Sequence[str], known: Statistics) -> list[tuple[str, int]]:
+        """Each term with the number of rows that it is in: counted, unless the database knows that it is in many."""
+        counted = self._counted(c, [term for term in wanted if term not in known.counts])
+        return [(term, known.counts[term] if term in known.counts else counted[term]) for term in wanted]
+
+    def _counted(self, c: Connection, wanted: Sequence[str]) -> dict[str, int]:
+        """In how many rows each term is, as far as `RANKED_ROWS`."""
+        if not wanted:
+            return {}
         counts = (
             f"SELECT {n}, count(*) FROM "
             f"(SELECT 1 FROM {self._name} WHERE {self._holds(c, f'term{n}')} LIMIT {RANKED_ROWS}) AS found{n}"
             for n in range(len(wanted))
         )
         given = {f"term{n}": _written(c, term) for n, term in enumerate(wanted)}
-        rows = dict(c.execute(text(" UNION ALL ".join(counts)), given).tuples().all())
-        return [(term, int(rows[n])) for n, term in enumerate(wanted)]
+        rows = c.execute(text(" UNION ALL ".join(counts)), given).tuples().all()
+        return {wanted[n]: int(count) for n, count in rows}
 
     def _has_every(self, c: Connection, wanted: Sequence[str]) -> bool:
         """Whether any row holds all of these."""
@@ -205,30 +215,34 @@ class WordIndex:
         return _found(query, {"words": _joined(c, [term for term, _ in wanted], every=every)}, snippet)
 
     def _in_postgres(
-        self, c: Connection, wanted: Sequence[tuple[str, int]], snippet: str | None, *, every: bool
+        self, rows: int, wanted: Sequence[tuple[str, int]], snippet: str | None, *, every: bool
     ) -> Subquery:
-        """PostgreSQL's rank knows nothing of how rare a word is: each term's rank is weighted by that here."""
-        rows = self._rows(c)
-        words = _joined(c, [term for term, _ in wanted], every=every)
-        ranks, given = [], {"weights": self._scaled(), "words": words}
+        """PostgreSQL's rank knows nothing of how rare a word is: each term's rank is weighted by that here.
+
+        Sorted before the caller joins its tables, so that no more of their rows are looked up than are wanted.
+        """
+        sign = " & " if every else " | "
+        given: dict[str, Any] = {"weights": self._scaled(), "words": sign.join(_tsquery(term) for term, _ in wanted)}
+        ranks = []
         for n, (term, count) in enumerate(wanted):
-            given[f"term{n}"] = _tsquery(term)
+            given |= {f"term{n}": _tsquery(term), f"rarity{n}": math.log(1 + rows / (count + 0.5))}
             rank = f"ts_rank(CAST(:weights AS real[]), words, to_tsquery('english', :term{n}), 1)"
-            ranks.append(f"{math.log(1 + rows / (count + 0.5)):.6f} * {rank}")
-        shown = ""
+            ranks.append(f"CAST(:rarity{n} AS float) * {rank}")
+        where = "words @@ to_tsquery('english', :words)"
+        query = f"SELECT key, {' + '.join(ranks)} AS score FROM {self._name} WHERE {where} ORDER BY score DESC, key"
         if snippet is not None:
             options = f'StartSel="", StopSel="", MaxWords={SNIPPET_WORDS}, MinWords={SNIPPET_WORDS // 2}'
-            shown = f", ts_headline('english', {snippet}, to_tsquery('english', :words), '{options}') AS snippet"
-        where = "words @@ to_tsquery('english', :words)"
-        query = f"SELECT key, {' + '.join(ranks)} AS score{shown} FROM {self._name} WHERE {where}"
+            shown = f"ts_headline('english', {snippet}, to_tsquery('english', :words), '{options}')"
+            shown = f"(SELECT {shown} FROM {self._name} AS kept WHERE kept.key = ranked.key)"
+            query = f"SELECT key, score, {shown} AS snippet FROM ({query}) AS ranked"
         return _found(query, given, snippet)
 
-    def _rows(self, c: Connection) -> int:
+    def _rows(self, c: Connection, known: Statistics) -> int:
         """How many rows there are: counted where they are few, else as PostgreSQL estimates."""
+        if known.rows >= RANKED_ROWS:
+            return known.rows
         few = f"SELECT count(*) FROM (SELECT 1 FROM {self._name} LIMIT {RANKED_ROWS}) AS few"
-        many = "SELECT CAST(reltuples AS bigint) FROM pg_class WHERE oid = CAST(:name AS regclass)"
-        counted = c.execute(text(few)).scalar_one()
-        return max(int(counted), int(c.execute(text(many), {"name": self._name}).scalar_one()))
+        return max(known.rows, int(c.execute(text(few)).scalar_one()))
 
     def _scaled(self) -> str:
         """The weights as PostgreSQL wants them: of its labels D to A, at most 1."""
@@ -257,7 +271,7 @@ def _joined(c: Connection, wanted: Sequence[str], *, every: bool) -> str:
     return sign.join(_written(c, term) for term in wanted)
 
 
-def _found(query: str, given: dict[str, str], snippet: str | None) -> Subquery:
+def _found(query: str, given: Mapping[str, Any], snippet: str | None) -> Subquery:
     shown = [] if snippet is None else [column("snippet", Text)]
     return text(query).bindparams(**given).columns(column("key", Integer), column("score", Float), *shown).subquery()
 

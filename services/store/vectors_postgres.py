@@ -13,6 +13,11 @@ HNSW_MAX_DIMENSION = 2000
 EF_SEARCH = 200
 """How many candidates the index keeps while it searches: more find better and cost more."""
 
+_SETTINGS = (
+    "SELECT set_config('hnsw.ef_search', :candidates, true), set_config('hnsw.iterative_scan', 'strict_order', true)"
+)
+"""Of the index, for this transaction."""
+
 _PAST_THE_INDEX = "(vector <=> CAST(:vector AS vector)) + 0"
 """The distance as a sum, which no index is sorted by."""
 
@@ -64,8 +69,7 @@ class PostgresVectors:
         The index goes on until enough pass the filters, but gives up after `hnsw.max_scan_tuples` of the whole table,
         so a small workspace in a large store may get too few of it. Then its own rows are compared one by one.
         """
-        c.execute(text(f"SET LOCAL hnsw.ef_search = {min(1000, max(EF_SEARCH, k))}"))
-        c.execute(text("SET LOCAL hnsw.iterative_scan = strict_order"))
+        c.execute(text(_SETTINGS), {"candidates": str(min(1000, max(EF_SEARCH, k)))})
         query = f"SELECT key, 1 - (vector <=> CAST(:vector AS vector)) FROM {self._name} WHERE workspace = :workspace"
         if part is not None:  # a condition that is always true would have the planner expect few rows and sort them
             query += " AND part = :part"

@@ -19,17 +19,25 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 from services.ner import app as ner_app
 from services.notes import app as notes_app
 from services.rag import app as rag_app
-from services.settings import SERVICES, load
-from tests.conftest import free_ports
-from tests.service.scripted import ScriptedClient
+from services.settings import SERVICES, Settings, load
+from tests.conftest import held_ports
+from tests.service.scripted import ScriptedClient, first_places, seeing_names
+
+SEEN = ("Vidar Holm", "person")
+"""Whom somebody sees beside NER's model, in a text that names him."""
+
+
+def _ner(settings: Settings, *, client: ScriptedClient) -> FastAPI:
+    return ner_app.build(settings, client=client, names=seeing_names(first_places(SEEN)))
+
 
 BUILD: Mapping[str, Callable[..., FastAPI]] = {
     "rag": rag_app.build,
     "notes": notes_app.build,
-    "ner": ner_app.build,
+    "ner": _ner,
 }
-STARTS_WITHIN_S = 30.0
-WAITS_MS = 30_000  # a ceiling, not a figure: what is waited for may need a poll of the page, on a machine that is busy
+STARTS_WITHIN_S = 120.0
+WAITS_MS = 60_000  # a ceiling, not a figure: what is waited for may need a poll of the page, on a machine that is busy
 expect.set_options(timeout=WAITS_MS)
 
 
@@ -75,7 +83,7 @@ def chromium() -> Iterator[Browser]:
             pytest.fail("CUTOVER_REQUIRE_CHROMIUM=1 and there is no chromium on the PATH")
         pytest.skip("no chromium on the PATH; `apt-get install chromium` brings one")
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=found, args=["--no-sandbox"])
+        browser = playwright.chromium.launch(executable_path=found, args=["--no-sandbox"], timeout=4 * WAITS_MS)
         yield browser
         browser.close()
 
@@ -95,8 +103,9 @@ def page(chromium: Browser) -> Iterator[Page]:
 
 
 @pytest.fixture
-def ports() -> Mapping[str, int]:
-    return dict(zip(SERVICES, free_ports(len(SERVICES)), strict=True))
+def ports() -> Iterator[Mapping[str, int]]:
+    with held_ports(len(SERVICES)) as found:
+        yield dict(zip(SERVICES, found, strict=True))
 
 
 @pytest.fixture

@@ -20,7 +20,11 @@ def follow(page: Page, way: Locator) -> None:
 
 
 def fine(page: Page, name: str) -> None:
-    """Look at the open page at both widths and in both schemes; `name` is its picture's, where CUTOVER_SHOTS is set."""
+    """Look at the open page at both widths and in both schemes; `name` is its picture's, where CUTOVER_SHOTS is set.
+
+    It stands whole by then: words of a page can be seen before its style sheet has come.
+    """
+    page.wait_for_load_state("load")
     for scheme in ("light", "dark"):
         page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
         for width in WIDTHS:

@@ -15,9 +15,14 @@ CY = "document.getElementById('graph-canvas')._cyreg.cy"
 pytestmark = pytest.mark.browser
 
 
+FRAMES = "() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => done())))"
+"""By then the picture knows its size, and fits into it: on a busy machine that can come after what is fetched."""
+
+
 def ready(page: Page) -> None:
-    """Nothing is being fetched any more."""
+    """Nothing is being fetched any more, and nothing moves."""
     expect(page.locator("#graph")).to_have_attribute("aria-busy", "false")
+    page.evaluate(FRAMES)
 
 
 @pytest.fixture

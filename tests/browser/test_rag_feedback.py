@@ -43,9 +43,7 @@ def test_an_answer_is_judged_by_keyboard_and_the_word_taken_back(page: Page, rag
     fine(page, "rag-feedback-kept")
     box.get_by_label("A citation that is wrong").select_option(label="[1] Rack manual")
     box.get_by_role("button", name="It did not").press("Enter")
-    expect(box.locator("[data-kept]")).to_have_text(
-        "Kept: it did not help, citation [1] is wrong, with your comment."
-    )
+    expect(box.locator("[data-kept]")).to_have_text("Kept: it did not help, citation [1] is wrong, with your comment.")
     [kept] = page.request.get(f"{rag.url}/v1/feedback").json()["feedback"]
     assert (kept["rating"], kept["producer"]["provider"]) == ("down", "vllm")
     box.get_by_role("button", name="Take it back").press("Enter")

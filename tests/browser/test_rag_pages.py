@@ -84,7 +84,7 @@ def test_words_are_seen_as_they_come_and_leaving_ends_the_work(page: Page, rag: 
     fine(page, "rag-streaming")
     page.get_by_role("link", name="Documents").click()
     expect(page.get_by_role("heading", name="Documents", exact=True)).to_be_visible()
-    for _ in range(200):
+    for _ in range(1200):
         if rag.llm.left_early.is_set():
             break
         page.wait_for_timeout(50)
@@ -141,7 +141,7 @@ def test_documents_come_in_by_file_are_read_by_a_job_and_go(page: Page, rag: Ser
     expect(page.locator(".state-done")).to_be_visible(timeout=30_000)
     expect(page.get_by_role("link", name="Rack manual of paper", exact=True)).to_be_visible()
     page.get_by_label("New collection").fill("Runbooks")
-    page.get_by_role("button", name="Make").click()
+    follow(page, page.get_by_role("button", name="Make"))
     page.get_by_label("Title", exact=True).fill("A note")
     page.get_by_label("Text", exact=True).fill("Line one.\nLine two.")
     page.get_by_role("button", name="Store").click()

@@ -71,7 +71,7 @@ def test_a_text_becomes_a_vector_of_the_space(embedding: Compose) -> None:
 def test_rag_finds_by_meaning_with_it_and_goes_on_without(embedding: Compose) -> None:
     """A vehicle is a car. When the vLLM stops words are left; with `in_process` behind it, so is the meaning."""
     embedding.post("rag", "/v1/documents", {"title": "Fleet", "text": "The car is parked behind rack B."})
-    until(lambda: searched(embedding, "vehicle")["mode"] == "dense", "the document is embedded", 60)
+    until(lambda: searched(embedding, "vehicle")["mode"] == "dense", "the document is embedded", 300)
     assert says(embedding).startswith("meaning and words: minilm@")
     assert titles(searched(embedding, "vehicle")) == ["Fleet"]
 

@@ -109,11 +109,13 @@ def test_prometheus_sees_every_target(stack: Compose) -> None:
     port = dict(line.split("=", 1) for line in stack.env_file.read_text().splitlines())["CUTOVER_PROMETHEUS_PORT"]
 
     def up() -> dict[str, str]:
-        answer = httpx2.get(f"http://127.0.0.1:{port}/api/v1/query", params={"query": "up"}, trust_env=False)
+        answer = httpx2.get(
+            f"http://127.0.0.1:{port}/api/v1/query", params={"query": "up"}, trust_env=False, timeout=60
+        )
         return {row["metric"]["job"]: row["value"][1] for row in answer.json()["data"]["result"]}
 
     expected = {**dict.fromkeys((*SERVICES, "vllm", "monitor"), "1"), "dcgm": "0"}
-    until(lambda: up() == expected, f"all targets are up: {up()}", 120)
+    until(lambda: up() == expected, f"all targets are up: {up()}", 300)
 
 
 def test_the_command_line_works_in_a_container(stack: Compose) -> None:
@@ -190,7 +192,7 @@ def test_a_vllm_that_cannot_start_says_why_and_nobody_notices(stack: Compose) ->
     stack.set(CUTOVER_VLLM_CONTEXT="banana")
     try:
         stack("up", "--detach")
-        until(lambda: "cannot be read" in stack("logs", "--no-log-prefix", "vllm"), "the log says why", 60)
+        until(lambda: "cannot be read" in stack("logs", "--no-log-prefix", "vllm"), "the log says why", 300)
 
         assert "CUTOVER_VLLM_CONTEXT='banana' cannot be read" in stack("logs", "--no-log-prefix", "vllm")
         assert {name: stack.provider(name) for name in ASKED} == dict.fromkeys(ASKED, "ollama")

@@ -51,7 +51,7 @@ def test_rows_are_in_postgres_and_outlive_its_restart(kept_in_postgres: Compose)
 
     for service, where in saved.items():
         url = f"{stack.settings().service_url(service)}{where}"
-        until(lambda url=url: httpx2.get(url, trust_env=False, timeout=30).status_code == 200, f"{service} has it", 60)
+        until(lambda url=url: httpx2.get(url, trust_env=False, timeout=30).status_code == 200, f"{service} has it", 300)
     assert "Bergen" in stack.post("rag", "/v1/search", {"query": "tape library"}).text
     published = stack.containers()["postgres"]["NetworkSettings"]["Ports"]
     assert not any(published.values()), "nobody outside reaches it"

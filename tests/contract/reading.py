@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from services.ner.graph import Pattern
 from services.ner.grounding import Fact, Mention, Name, occurrences
+from services.ner.producers import Made
 from services.ner.store import Graph
-from services.web.provenance import Producer
 
 PERSON, FIRM, PLACE = "person", "organisation", "place"
 
 
-def made_by(provider: str = "vllm") -> Producer:
-    return Producer(provider=provider, engine=provider, model="tiny", prompt_version="1", at="now", params_hash="p")
+def made_by(provider: str = "vllm") -> Made:
+    return Made(provider=provider, engine=provider, model="tiny", prompt_version="1", at="now", params_hash="p")
 
 
 async def read(
@@ -20,6 +20,7 @@ async def read(
     names: dict[str, str],
     *facts: tuple[str, str, str],
     provider: str = "vllm",
+    made: Made | None = None,
 ) -> str:
     """The id of a document in which `names` (name -> type) were found, and `facts`, each quoted by the whole text."""
     mentions = [
@@ -38,7 +39,7 @@ async def read(
         )
         for s, p, o in facts
     ]
-    document, _ = await graph.put(text, mentions, stated, made_by(provider))
+    document, _ = await graph.put(text, mentions, stated, made or made_by(provider))
     return document.id
 
 

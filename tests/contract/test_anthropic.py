@@ -73,7 +73,7 @@ async def test_chat_answers_with_usage(provider: Anthropic) -> None:
 async def test_the_prompt_is_the_one_of_the_other_wire(provider: Anthropic, engines: Settings) -> None:
     """As many tokens as vLLM's own chat format makes of the same messages: system prompt and turns arrived whole."""
     request = ask(sampling=Sampling(max_tokens=1))
-    async with httpx2.AsyncClient(trust_env=False) as http:
+    async with httpx2.AsyncClient(trust_env=False, timeout=60) as http:
         messages = [{"role": str(m.role), "content": m.content} for m in request.messages]
         body = {"model": ALIAS, "messages": messages, "max_tokens": 1}
         other = (await http.post(f"{engines.vllm_url}/v1/chat/completions", json=body)).json()
@@ -161,7 +161,7 @@ async def test_leaving_frees_the_engine(provider: Anthropic, engines: Settings) 
         async for chunk in chunks:
             if chunk.text:
                 break
-    async with asyncio.timeout(30), httpx2.AsyncClient(trust_env=False) as http:
+    async with asyncio.timeout(120), httpx2.AsyncClient(trust_env=False, timeout=60) as http:
         while await _running(http, engines.vllm_url):
             await asyncio.sleep(0.05)
 

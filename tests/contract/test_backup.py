@@ -102,7 +102,7 @@ async def test_of_two_backups_to_one_name_the_first_to_end_gets_it(tmp_path: Pat
     slow, fast = dumping(tmp_path / "slow", wait), dumping(tmp_path / "fast", 'printf fast >"$file"')
     url = "postgresql://me@127.0.0.1:1/x"
     first = asyncio.create_task(asyncio.to_thread(backup, url, "rag", target, programs=slow))
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(120):
         while not began.exists():
             await asyncio.sleep(0.01)
     await asyncio.to_thread(backup, url, "rag", target, programs=fast)

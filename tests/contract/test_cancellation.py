@@ -44,12 +44,12 @@ class Scene:
         """How many requests the engine works on, by its own count."""
         if self.vllm is not None:
             return self.vllm.running
-        async with httpx2.AsyncClient(trust_env=False) as http:
+        async with httpx2.AsyncClient(trust_env=False, timeout=60) as http:
             lines = (await http.get(f"{self.vllm_url}/metrics")).text.splitlines()
         return sum(float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith("vllm:num_requests_running{"))
 
     async def until_running(self, wanted: bool) -> None:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(120):
             while bool(await self.running()) is not wanted:
                 await asyncio.sleep(0.01)
 

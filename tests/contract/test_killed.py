@@ -62,7 +62,7 @@ async def test_nothing_acknowledged_is_lost_and_nothing_is_half(store_url: str) 
         await all_whole(store)
 
     with started("resume", store_url) as process:
-        assert process.wait(120) == 0
+        assert process.wait(600) == 0
 
     async with StoredDocuments(store_url) as store:
         mine = store.of("default")

@@ -277,7 +277,7 @@ async def test_leaving_frees_the_engine(subject: Subject) -> None:
         async for chunk in chunks:
             if chunk.text:
                 break
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(120):
         while await _running(subject):
             await asyncio.sleep(0.05)
 
@@ -288,6 +288,6 @@ async def _running(subject: Subject) -> float:
     if subject.provider.engine == "ollama":  # no gauge: an idle engine answers one token
         await subject.provider.chat(ask(sampling=Sampling(max_tokens=1)))
         return 0
-    async with httpx2.AsyncClient(trust_env=False) as http:
+    async with httpx2.AsyncClient(trust_env=False, timeout=60) as http:
         lines = (await http.get(f"{subject.url}/metrics")).text.splitlines()
     return sum(float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith("vllm:num_requests_running{"))

@@ -14,7 +14,7 @@ from tests.contract.hands import JOBS, RESULT, Hands
 
 class TestWorker:
     async def ended(self, hands: Hands, job: Job, *states: State) -> Job:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(120):
             while (seen := await hands.seen(job)).state not in (states or (State.DONE, State.FAILED)):
                 await asyncio.sleep(0.01)
         return seen
@@ -93,7 +93,7 @@ class TestWorker:
 
         job = await hands.enqueue()
         worker = Worker(hands.database, JOBS, {"echo": endless}, concurrency=1, now=lambda: hands.at)
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(120):
             async with worker:
                 await started.wait()
                 await hands.do(lambda c: c.execute(text("DROP TABLE job")))

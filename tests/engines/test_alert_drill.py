@@ -24,7 +24,7 @@ TIMES = 4
 """How many times shorter the rules wait: still long enough for ten requests in the shortest window, on two cores."""
 
 OF_A_DEAD_ENGINE = {"EngineDown", "BreakerOpen", "FallbackRatioHigh"}
-LIMIT_S = 300
+LIMIT_S = 600
 
 
 def test_rules_are_shortened_and_nothing_else() -> None:
@@ -64,8 +64,8 @@ async def _drill(
 ) -> dict[str, object]:
     await answered(lambda: load.providers.count("vllm") >= 4, "vLLM answers", load)
     await _until(lambda: watch.told().get("Watchdog") == "active", "the way to Alertmanager is open")
+    await _until(lambda: not watch.firing() & OF_A_DEAD_ENGINE, "none fires: a cold engine's first tokens are slow")
     before = watch.firing()
-    assert not before & OF_A_DEAD_ENGINE
 
     os.killpg(local.snapshot(engines)["vllm"].pid, signal.SIGKILL)
     try:

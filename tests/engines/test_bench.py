@@ -53,7 +53,7 @@ def by_locust(settings: Settings, env: dict[str, str], number: int, raw: Path) -
     argv = [sys.executable, "-m", "locust", "-f", "bench/notes.py", "--headless", "-u", str(USERS), "-r", str(USERS)]
     argv += ["--arm", "vllm", "--rounds", "1", "--round-requests", str(SIZE), "--seed", str(number)]
     argv += ["--raw", str(raw), "--notes-url", settings.service_url("notes")]
-    done = subprocess.run(argv, cwd=REPO, env=env, capture_output=True, text=True, timeout=300, check=False)
+    done = subprocess.run(argv, cwd=REPO, env=env, capture_output=True, text=True, timeout=900, check=False)
     assert done.returncode == 0, done.stderr
     rows = [json.loads(line) for line in raw.read_text().splitlines()]
     return [r for r in rows if r["round"] == 0]
@@ -86,7 +86,7 @@ def test_locust_and_asyncio_agree_within_the_noise_floor(
 def test_vllms_own_client_is_told_apart_on_the_same_engine(stack: Settings, child_env: dict[str, str]) -> None:
     """All three answer for every request; vLLM's first frame comes no later than its first token."""
     argv = [sys.executable, "-m", "services.cli", "bench", "notes", "--agree", "--agree-rounds", "2", "--json"]
-    done = subprocess.run(argv, cwd=REPO, env=child_env, capture_output=True, text=True, timeout=600, check=False)
+    done = subprocess.run(argv, cwd=REPO, env=child_env, capture_output=True, text=True, timeout=1800, check=False)
     assert done.returncode in (0, 2), done.stderr
     document = json.loads(done.stdout)
     assert set(document["requests"]) == {"asyncio", "asyncio again", "locust", "vllm bench"}

@@ -101,7 +101,7 @@ def printed(key: str, tier: str, folder: Path) -> list[str] | None:
     smi.chmod(0o755)
     env = {"PATH": f"{folder}:{os.environ['PATH']}", "CUTOVER_VLLM_PYTHON": sys.executable, **TOKEN}
     done = subprocess.run(
-        [ROOT / "vllm-entrypoint.sh", "--print", key], env=env, capture_output=True, text=True, check=False, timeout=60
+        [ROOT / "vllm-entrypoint.sh", "--print", key], env=env, capture_output=True, text=True, check=False, timeout=300
     )
     assert done.returncode in (0, 78), done.stderr
     return words(done.stdout.splitlines()) if done.returncode == 0 else None
@@ -133,7 +133,7 @@ def read(asked: dict[str, list[str]], child_env: dict[str, str], progress: local
         [python, PARSER],
         input=json.dumps({**asked, **wrong}),
         env={**child_env, "VLLM_LOGGING_LEVEL": "ERROR"},
-        capture_output=True, text=True, check=False, timeout=300,
+        capture_output=True, text=True, check=False, timeout=900,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-2000:]
     return Read(**json.loads(done.stdout.splitlines()[-1]))

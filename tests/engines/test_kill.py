@@ -24,7 +24,7 @@ from tests.conftest import REPO
 pytestmark = pytest.mark.engines
 
 WORKERS = 3
-STEP_LIMIT_S = 240
+STEP_LIMIT_S = 600
 NOTE = "Backups of the mail server run at 02:10 to the tape library in Bergen. Ingrid checks them on Mondays."
 
 
@@ -81,7 +81,7 @@ async def _events(answer: httpx2.Response) -> AsyncIterator[tuple[str, dict[str,
 @contextlib.asynccontextmanager
 async def under_load(settings: Settings) -> AsyncIterator[Load]:
     load = Load(settings)
-    limits = httpx2.Timeout(150, connect=5)
+    limits = httpx2.Timeout(150, connect=30)
     async with httpx2.AsyncClient(timeout=limits, trust_env=False) as http, asyncio.TaskGroup() as group:
         tasks = [group.create_task(load.work(http, n)) for n in range(WORKERS)]
         try:
@@ -104,7 +104,7 @@ async def until(holds: Callable[[], bool], what: str, load: Load) -> None:
 async def breaker(settings: Settings, service: str) -> str:
     token = local.admin_token(settings)
     assert token is not None
-    async with httpx2.AsyncClient(timeout=10, trust_env=False) as http:
+    async with httpx2.AsyncClient(timeout=60, trust_env=False) as http:
         url = f"{settings.service_url(service)}/api/admin/status"
         answer = await http.get(url, headers={"Authorization": f"Bearer {token.value}"})
     return str(answer.json()["providers"]["vllm"]["breaker"])
@@ -159,7 +159,7 @@ async def _killed_and_started_again(settings: Settings, env: dict[str, str], pro
 def test_the_drill_loses_no_request(engines: Settings, child_env: dict[str, str]) -> None:
     """`cutover faults --engines` once: the client alone, streams and whole answers; what was up before stays up."""
     argv = [sys.executable, "-m", "services.cli", "faults", "--engines", "--kills", "1", "--json"]
-    done = subprocess.run(argv, env=child_env, cwd=REPO, capture_output=True, text=True, timeout=600, check=False)
+    done = subprocess.run(argv, env=child_env, cwd=REPO, capture_output=True, text=True, timeout=1800, check=False)
     assert done.returncode == 0, done.stderr
     document = json.loads(done.stdout)
 

@@ -36,7 +36,7 @@ from tests.fakes.engine import FakeEngine, serving
 
 pytestmark = pytest.mark.engines
 
-LIMIT_S, WORKERS, ENOUGH = 90.0, 4, 12
+LIMIT_S, WORKERS, ENOUGH = 300.0, 4, 12
 OURS = ("--host", "--port", "--prometheus-host", "--prometheus-port", "--worker-startup-check-interval")
 QUESTION = ChatRequest(
     service="notes",

@@ -15,7 +15,7 @@ from services.settings import Settings
 pytestmark = pytest.mark.engines
 
 REPO = Path(__file__).resolve().parents[2]
-LIMIT_S = 900
+LIMIT_S = 2700
 
 
 @pytest.fixture(scope="module")

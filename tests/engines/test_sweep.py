@@ -14,7 +14,7 @@ from tests.house.sources import ROOT
 
 pytestmark = pytest.mark.engines
 
-LIMIT_S = 600
+LIMIT_S = 1800
 
 
 def test_a_sweep_measures_both_engines_and_leaves_the_stack_as_it_was(

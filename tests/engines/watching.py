@@ -42,7 +42,7 @@ class Watch:
 
     def values(self, expr: str) -> list[float]:
         """The value of each series now."""
-        answer = httpx2.get(f"{self.prometheus}/api/v1/query", params={"query": expr}, trust_env=False, timeout=20)
+        answer = httpx2.get(f"{self.prometheus}/api/v1/query", params={"query": expr}, trust_env=False, timeout=60)
         document = answer.json()
         assert document["status"] == "success", f"{expr}: {document}"
         result = document["data"]["result"]
@@ -50,13 +50,13 @@ class Watch:
 
     def firing(self) -> set[str]:
         """Names of alerts that fire at Prometheus."""
-        found = httpx2.get(f"{self.prometheus}/api/v1/alerts", trust_env=False, timeout=20).json()["data"]["alerts"]
+        found = httpx2.get(f"{self.prometheus}/api/v1/alerts", trust_env=False, timeout=60).json()["data"]["alerts"]
         return {alert["labels"]["alertname"] for alert in found if alert["state"] == "firing"}
 
     def told(self) -> dict[str, str]:
         """What Alertmanager knows: alert name to `active` or `suppressed`."""
         found: list[dict[str, Any]] = httpx2.get(
-            f"{self.alertmanager}/api/v2/alerts", trust_env=False, timeout=20
+            f"{self.alertmanager}/api/v2/alerts", trust_env=False, timeout=60
         ).json()
         return {alert["labels"]["alertname"]: alert["status"]["state"] for alert in found}
 
@@ -102,7 +102,7 @@ def watched(settings: Settings, env: Mapping[str, str], folder: Path, *, times_f
     with contextlib.ExitStack() as running:
         for argv in argvs:
             running.enter_context(_running(argv, env, folder))
-        until(lambda: sum(watch.values("up")) == len(SERVICES) + 2, "all targets answer", 120)
+        until(lambda: sum(watch.values("up")) == len(SERVICES) + 2, "all targets answer", 300)
         yield watch
 
 

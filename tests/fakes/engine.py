@@ -264,15 +264,19 @@ def free_port() -> int:
 
 @contextlib.asynccontextmanager
 async def serving(app: Starlette, *, port: int | None = None) -> AsyncIterator[str]:
-    """Serve `app` with a real uvicorn on loopback, in this event loop; gives its base URL."""
-    port = port or free_port()
-    config = uvicorn.Config(app, host="127.0.0.1", port=port, log_level="critical", lifespan="off", ws="none")
+    """Serve `app` with a real uvicorn on loopback, in this event loop; gives its base URL.
+
+    On a socket that is bound here, so that no other process takes the port before uvicorn does.
+    """
+    listener = socket.create_server(("127.0.0.1", port or 0))
+    config = uvicorn.Config(app, log_level="critical", lifespan="off", ws="none")
     server = uvicorn.Server(config)
-    task = asyncio.create_task(server._serve())  # `serve` itself would take over the test run's signal handlers
+    # `serve` itself would take over the test run's signal handlers
+    task = asyncio.create_task(server._serve([listener]))
     while not server.started:
         await asyncio.sleep(0.005)
     try:
-        yield f"http://127.0.0.1:{port}"
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
     finally:
         server.should_exit = server.force_exit = True
         await task

@@ -93,7 +93,7 @@ def test_what_needs_no_engine_is_executed(words: tuple[str, ...], tmp_path: Path
 def cutover(words: tuple[str, ...], home: Path) -> subprocess.CompletedProcess[str]:
     env = {"CUTOVER_HOME": str(home), "PATH": "/usr/bin:/bin"}
     argv = [sys.executable, "-m", "services.cli", *words]
-    return subprocess.run(argv, cwd=ROOT, env=env, capture_output=True, text=True, timeout=120, check=False)
+    return subprocess.run(argv, cwd=ROOT, env=env, capture_output=True, text=True, timeout=300, check=False)
 
 
 def test_make_targets_exist() -> None:

@@ -93,6 +93,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         "services.settings",
         "services.embedding",
     ),
+    "services.evaluation.peers": (),
     "services.faults": ("services.faults", "services.llm", "services.settings"),
     "services.faults.peers": (),
     "services.stack": ("services.stack", "services.settings", "services.llm.registry"),

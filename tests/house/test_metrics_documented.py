@@ -19,6 +19,7 @@ from services.llm.rollout import Stage
 from services.llm.types import Outcome
 from services.migration.verdict import Outcome as Verdict
 from services.monitor.measures import BOUNDS, EXPORTED, FILES, MEMORY
+from services.rag.stages import Stage as IngestStage
 from services.settings import SERVICES, load
 from tests.house.sources import ROOT
 
@@ -55,7 +56,7 @@ def test_the_labels_are_those_of_the_code(definition: object) -> None:
 
 
 CLOSED = [*Result, *Outcome, *Operation, *ATTEMPTS, *SHED_REASONS, *ErrorType, *KINDS, *PER]
-CLOSED += [*Stage, *Verdict, *BOUNDS, *FILES, *MEMORY]
+CLOSED += [*Stage, *Verdict, *BOUNDS, *FILES, *MEMORY, *IngestStage]
 
 
 @pytest.mark.parametrize("value", CLOSED, ids=str)
@@ -66,6 +67,6 @@ def test_every_value_of_a_closed_label_is_explained(value: str) -> None:
 def test_queries_on_the_page_ask_for_metrics_that_exist() -> None:
     """A histogram is asked for by its buckets, sum or count."""
     queries = [line for line in PAGE.read_text(encoding="utf-8").splitlines() if line.startswith("    ")]
-    asked = set(re.findall(r"\b((?:llm|ner)_\w+)", "\n".join(queries)))
+    asked = set(re.findall(r"\b((?:llm|ner|rag)_\w+)", "\n".join(queries)))
     assert asked
     assert {re.sub(r"_(bucket|sum|count)$", "", name) for name in asked} <= set(documented())

@@ -27,7 +27,7 @@ SCRIPTS = [p for p in TRACKED if p.suffix == ".sh" or (not p.suffix and is_shell
 
 
 def lint(tool: str, *words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([BIN / tool, *words], cwd=ROOT, capture_output=True, text=True, check=False, timeout=60)
+    return subprocess.run([BIN / tool, *words], cwd=ROOT, capture_output=True, text=True, check=False, timeout=300)
 
 
 @pytest.mark.parametrize("path", SCRIPTS, ids=str)

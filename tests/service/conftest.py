@@ -11,7 +11,7 @@ from services.ner import app as ner_app
 from services.notes import app as notes_app
 from services.rag import app as rag_app
 from services.settings import Settings, load
-from tests.service.scripted import TOKEN, Desk, ScriptedClient, served
+from tests.service.scripted import TOKEN, Desk, ScriptedClient, first_places, seeing_names, served
 
 
 @pytest.fixture
@@ -39,6 +39,14 @@ async def notes(settings: Settings, llm: ScriptedClient) -> AsyncIterator[Desk]:
 @pytest.fixture
 async def ner(settings: Settings, llm: ScriptedClient) -> AsyncIterator[Desk]:
     async with served(ner_app.build(settings, client=llm), llm) as desk:
+        yield desk
+
+
+@pytest.fixture
+async def seeing(settings: Settings, llm: ScriptedClient) -> AsyncIterator[Desk]:
+    """NER beside which somebody else sees three names."""
+    find = first_places(("Mara Quill", "person"), ("Tessel", "organisation"), ("Brenn", "place"))
+    async with served(ner_app.build(settings, client=llm, names=seeing_names(find)), llm) as desk:
         yield desk
 
 

@@ -32,7 +32,7 @@ class Process:
     def kill(self) -> None:
         """SIGKILL to the service alone, as an out-of-memory killer does; what it has started finds out by itself."""
         self.popen.send_signal(signal.SIGKILL)
-        self.popen.wait(30)
+        self.popen.wait(120)
 
 
 @contextlib.contextmanager
@@ -53,7 +53,7 @@ def running(home: Path, store: str) -> Iterator[Process]:
         finally:
             if popen.poll() is None:
                 popen.terminate()
-                popen.wait(30)
+                popen.wait(120)
 
 
 def _wait(process: Process, log: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -25,6 +25,8 @@ from services.llm.types import (
     Token,
     Usage,
 )
+from services.ner.grounding import Mention
+from services.ner.spacy_names import Names
 
 TOKEN = "an-admin-token"
 BEARER = {"Authorization": f"Bearer {TOKEN}"}
@@ -147,6 +149,21 @@ def ended(final: Answer, *, outcome: Outcome = Outcome.COMPLETE, error: LLMError
 def cut(text: str) -> PartialError:
     """The error of a stream that broke after `text`."""
     return PartialError("connection reset", text=text, provider="vllm", type=ErrorType.CUT)
+
+
+def seeing_names(find: Callable[[str], tuple[Mention, ...]]) -> Names:
+    """Who sees in a text what `find` says, in the place of spaCy."""
+    return Names(find=find, program="spacy", program_version="9.9", model="small", model_version="1.2.3")
+
+
+def first_places(*names: tuple[str, str]) -> Callable[[str], tuple[Mention, ...]]:
+    """Of each name and its type the first place in a text that has it."""
+
+    def find(text: str) -> tuple[Mention, ...]:
+        there = [(name, kind, text.index(name)) for name, kind in names if name in text]
+        return tuple(Mention(text=name, type=kind, start=at, end=at + len(name)) for name, kind, at in there)
+
+    return find
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from services.evaluation.ingesting import Footprint, IngestError, ingested, quarters, texts_of
+from services.evaluation.ingest_run import Footprint, quarters
+from services.evaluation.ingesting import IngestError, ingested, texts_of
 from services.evaluation.uploads import File
 from services.settings import Settings
 from services.stack.own_service import own_service
@@ -34,7 +35,8 @@ async def test_a_run_counts_what_was_stored_refused_and_there_already(settings: 
 
         def look() -> Footprint:
             (service, children), (store, log) = rag.memory(), rag.store_bytes()
-            return Footprint(at_s=0, service=service, children=children, store=store, log=log, cpu_s=rag.cpu_s())
+            held = {"service": service.anonymous, "children": children.anonymous, "service_files": service.files}
+            return Footprint(at_s=0, **held, store=store, log=log, cpu_s=rag.cpu_s())
 
         run = await ingested(rag.url, "bench", named(), look, lambda line: None)
         texts = await texts_of(rag.url, run.documents)
@@ -46,6 +48,9 @@ async def test_a_run_counts_what_was_stored_refused_and_there_already(settings: 
     assert dict(run.failed) == {"binary-not-text": 1}
     assert run.took_s > 0
     assert run.seen[-1].service > 2**20
+    assert run.seen[-1].service_files > 2**20
+    assert run.busy_s.keys() == {"read", "cut", "embed", "store"}
+    assert min(run.busy_s["read"], run.busy_s["cut"], run.busy_s["store"]) > 0 == run.busy_s["embed"]
     assert run.seen[-1].store > 0
     assert run.cpu_s >= 0
     assert sum(quarter.documents for quarter in quarters(run)) == 2

@@ -32,7 +32,7 @@ FILES = 3
 """How many each sender sends between two kills: more than are read until then, so that some always wait."""
 ALL = 1000
 LONG = 40
-DONE_S = 120
+DONE_S = 600
 LONG_AGO = "2000-01-01T00:00:00.000+00:00"
 
 

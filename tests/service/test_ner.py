@@ -10,7 +10,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from services.llm.errors import ErrorType, PartialError
-from services.llm.types import Answer
+from services.llm.types import Answer, Sampling
 from services.ner.grounding import ground, occurrences
 from services.ner.prompts import PROMPT_VERSION
 from services.ner.service import Ask, Ner
@@ -88,8 +88,8 @@ class TestExtract:
         ner = Ner(service="ner", alias="a", graphs=graphs, client=llm, registry=CollectorRegistry())
         served = asyncio.Event()
         asyncio.get_running_loop().call_soon(served.set)
-        ask = Ask(text=TEXT, shape=DEFAULT, relations=False, max_tokens=64)
-        found = await ner.extract(ask, Wishes(request_id="1", key="", first=None, deadline_s=5))
+        ask = Ask(text=TEXT, shape=DEFAULT, relations=False, sampling=Sampling(max_tokens=64))
+        found = await ner.extract(ask, graphs.of("default"), Wishes(request_id="1", key="", first=None, deadline_s=5))
 
         assert [m.text for m in found.grounded.mentions] == ["Brenn"]
         assert served.is_set()
@@ -122,7 +122,7 @@ class TestExtract:
         assert [r["why"] for r in body["rejected_relations"]] == ["quote_not_in_text"]
         assert "ner_ungrounded_total 1.0" in (await ner.http.get("/metrics")).text
         assert (plain["relations"], plain["rejected_relations"]) == ([], [])
-        assert [r.sampling.max_tokens for r in ner.llm.requests] == [512, 128]
+        assert [r.sampling.max_tokens for r in ner.llm.requests] == [512, 256]
 
     async def test_a_cut_document_is_502(self, ner: Desk) -> None:
         """Half of a JSON document is no answer."""

@@ -32,7 +32,7 @@ async def add(notes: Desk) -> dict[str, Any]:
 
 async def settled(notes: Desk, note_id: str, *, until: str = "") -> dict[str, Any]:
     """The note when it has no job left, or one in the state `until`."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(120):
         while True:
             note: dict[str, Any] = (await notes.http.get(f"/v1/notes/{note_id}")).json()
             if [job["state"] for job in note["jobs"]] == ([until] if until else []):

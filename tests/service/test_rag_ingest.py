@@ -33,7 +33,7 @@ async def upload(rag: Desk, name: str, data: bytes, **fields: str) -> Any:
 
 async def ended(rag: Desk, job_id: str) -> dict[str, Any]:
     """The job when it is done or failed."""
-    for _ in range(600):
+    for _ in range(3600):
         job = (await rag.http.get(f"/v1/jobs/{job_id}")).json()
         if job["state"] in ("done", "failed") or (job["error"] and job["state"] == "queued"):
             return dict(job)

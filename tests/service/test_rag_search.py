@@ -82,7 +82,7 @@ async def add(desk: Desk, title: str, text: str) -> None:
 
 async def idle(desk: Desk) -> list[dict[str, Any]]:
     """The jobs, when none waits or runs."""
-    for _ in range(600):
+    for _ in range(6000):
         jobs = (await desk.http.get("/v1/jobs")).json()["jobs"]
         if all(job["state"] in ("done", "failed") or job["error"] for job in jobs):
             return list(jobs)

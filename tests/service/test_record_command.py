@@ -21,6 +21,7 @@ from services.settings import load
 from tests.fakes.engine import free_port
 from tests.service.scripted import TOKEN, ScriptedClient
 
+WAITS_S = 60.0
 BODY = {"text": "Mail ivo@tessel.de about the fan.", "max_tokens": 8}
 
 
@@ -51,10 +52,13 @@ class House:
         return thread
 
     def ask(self) -> None:
-        httpx2.post(f"{self.url}/v1/summarize", json=BODY, trust_env=False).raise_for_status()
+        url = f"{self.url}/v1/summarize"
+        httpx2.post(url, json=BODY, trust_env=False, timeout=WAITS_S).raise_for_status()
 
     def is_recording(self) -> bool:
-        return any((self.state / "recorded").glob("*.jsonl")) if (self.state / "recorded").exists() else False
+        """As the service itself says: its file is there some time before, on a disk that is busy for seconds."""
+        told = httpx2.get(f"{self.url}/metrics", trust_env=False, timeout=WAITS_S).raise_for_status().text
+        return 'recording_active{service="notes"} 1.0' in told
 
 
 @pytest.fixture
@@ -63,6 +67,8 @@ def env(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     for name, value in found.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(cli.signal, "signal", lambda *_: None)
+    for name in ("ANSWER_S", "BEGIN_S", "END_S"):  # ceilings for people; a busy machine needs more
+        monkeypatch.setattr(cli.cli_record.recording, name, WAITS_S)
     return found
 
 
@@ -74,6 +80,7 @@ def house(env: dict[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str
     thread = threading.Thread(target=server.run)
     thread.start()
     while not server.started:
+        assert thread.is_alive(), "notes did not start"
         time.sleep(0.02)
     yield House(tmp_path, settings.ports["notes"], capsys)
     server.should_exit = True

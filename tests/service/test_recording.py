@@ -58,7 +58,7 @@ async def desk_of(service: str, home: Path, **env: str) -> AsyncIterator[Desk]:
 
 async def until(holds: Callable[[], bool]) -> None:
     """Wait for the writer's thread, which the test does not own."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(120):
         while not holds():
             await asyncio.sleep(0.02)
 

@@ -107,7 +107,7 @@ class TestDocuments:
         file = {"file": ("locked.pdf", encrypted_pdf())}
         taken = await rag.http.post("/ui/documents", files=file, data={"title": "", "collection": ""}, headers=OURS)
         assert (taken.status_code, taken.headers["location"]) == (303, "/ui/documents#jobs")
-        for _ in range(600):
+        for _ in range(3600):
             told = await rag.http.get("/ui/jobs", headers={"HX-Request": "true"})
             if "state-failed" in told.text:
                 break

@@ -27,7 +27,7 @@ def web_ui(service: FakeService, *arguments: str) -> Iterator[httpx2.Client]:
         [*command, *arguments], cwd=ROOT, env=clean_environment(service), stderr=subprocess.DEVNULL
     ) as process:
         try:
-            with httpx2.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=30) as http:
+            with httpx2.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=120) as http:
                 until(lambda: process.poll() is not None or answers(http))
                 yield http
         finally:
@@ -42,7 +42,7 @@ def answers(http: httpx2.Client) -> bool:
 
 
 def until(holds: Any) -> None:
-    end = time.monotonic() + 60
+    end = time.monotonic() + 300
     while not holds():
         assert time.monotonic() < end
         time.sleep(0.1)

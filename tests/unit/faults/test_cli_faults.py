@@ -75,7 +75,7 @@ def test_the_drill_kills_restarts_and_stops_what_it_started(
     fake = Path(__file__).with_name("fake_engine.py")
     for name in ("vllm", "ollama"):
         (tmp_path / "bin" / name).write_text(f'#!/bin/sh\nexec "{sys.executable}" -P "{fake}" "$@"\n')
-    for name, value in env.items():
+    for name, value in {**env, "LLM_CONNECT_S": "30"}.items():  # a busy machine may take seconds to connect
         monkeypatch.setenv(name, value)
 
     code = cli.main(["faults", "--engines", "--kills", "2", "--workers", "2", "--json"])

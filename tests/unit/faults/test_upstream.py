@@ -32,7 +32,7 @@ from services.faults.upstream import Upstream
 
 TEXT = "".join(WORDS[Role.PRIMARY])
 PATHS = ("/v1/chat/completions", "/api/chat")
-GUARD_S = 10
+GUARD_S = 60
 
 
 def body(**more: Any) -> dict[str, Any]:
@@ -103,7 +103,7 @@ async def test_an_engine_that_dies_in_a_stream_says_done_all_the_same() -> None:
 async def _raw(upstream: Upstream) -> bytes:
     """Everything that comes, also where the end is missing."""
     got = b""
-    async with httpx2.AsyncClient(timeout=1, trust_env=False) as http:
+    async with httpx2.AsyncClient(timeout=GUARD_S, trust_env=False) as http:
         try:
             async with http.stream("POST", upstream.url + PATHS[0], json=body()) as answer:
                 async for piece in answer.aiter_bytes():

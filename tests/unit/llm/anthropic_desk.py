@@ -37,7 +37,7 @@ class Desk:
         return self.fake.bodies[-1]
 
     async def chunks(self, request: ChatRequest) -> list[Chunk]:
-        async with asyncio.timeout(5), contextlib.aclosing(self.provider.stream(request)) as chunks:
+        async with asyncio.timeout(30), contextlib.aclosing(self.provider.stream(request)) as chunks:
             return [chunk async for chunk in chunks]
 
 

@@ -80,8 +80,8 @@ async def rig_between(
 ) -> AsyncIterator[Rig]:
     known, registry = models(), CollectorRegistry()
     providers = (
-        OpenAICompat(name="vllm", url=vllm_url, models=known, connect_s=1.0),
-        Ollama(name="ollama", url=ollama_url, models=known, connect_s=1.0),
+        OpenAICompat(name="vllm", url=vllm_url, models=known, connect_s=5.0),
+        Ollama(name="ollama", url=ollama_url, models=known, connect_s=5.0),
     )
     events: list[RequestEvent] = []
     client = assemble(
@@ -89,7 +89,7 @@ async def rig_between(
         service="notes",
         alias=ALIAS,
         pin=pin,
-        limits=Limits(**{"first_token_s": 0.4, "stall_s": 0.3, **limits}),  # type: ignore[arg-type]
+        limits=Limits(**{"first_token_s": 1.5, "stall_s": 1.5, **limits}),  # type: ignore[arg-type]
         rollout=RolloutWatch(folder / "rollout.json", every_s=0.0),
         registry=registry,
         hooks=(events.append,),

@@ -69,7 +69,7 @@ def over(
         service="notes",
         alias=ALIAS,
         pin="vllm",
-        limits=Limits(**{"first_token_s": 0.3, "stall_s": 0.2, **limits}),  # type: ignore[arg-type]
+        limits=Limits(**{"first_token_s": 1.0, "stall_s": 1.0, **limits}),  # type: ignore[arg-type]
         hooks=hooks,
         last_resort=last_resort,
         probe_every_s=0.02,

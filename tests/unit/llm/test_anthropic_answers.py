@@ -143,7 +143,7 @@ async def test_leaving_a_stream_closes_it_upstream(desk: Desk) -> None:
         async for chunk in chunks:
             if chunk.text:
                 break
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while desk.fake.running:
             await asyncio.sleep(0.01)
 

@@ -72,7 +72,7 @@ async def test_traffic_returns_by_itself(make_rig: MakeRig) -> None:
     async with make_rig(vllm_port=port) as rig:
         await rig.client.chat(ask())
         assert rig.links["vllm"].breaker.is_open
-        async with serving(rig.vllm.app(), port=port), asyncio.timeout(5):
+        async with serving(rig.vllm.app(), port=port), asyncio.timeout(30):
             while rig.links["vllm"].breaker.is_open:
                 await asyncio.sleep(0.01)
             answer = await rig.client.chat(ask())
@@ -84,10 +84,10 @@ async def test_hang_leaves_time_for_the_fallback(make_rig: MakeRig) -> None:
     """A silent engine gets a part of the deadline only."""
     async with make_rig() as rig:
         rig.vllm.default = Fault.HANG
-        answer = await rig.client.chat(ask(deadline_s=1.0))
+        answer = await rig.client.chat(ask(deadline_s=4.0))
 
     assert answer.provenance.provider == "ollama"
-    assert answer.duration_s < 1.0  # of the request's own clock: it was answered within its deadline
+    assert answer.duration_s < 4.0  # of the request's own clock: it was answered within its deadline
 
 
 @pytest.mark.parametrize("fault", [Fault.BAD_REQUEST_400, Fault.TOO_LONG_400])
@@ -142,7 +142,7 @@ async def test_one_deadline_for_all_attempts(make_rig: MakeRig) -> None:
     async with make_rig() as rig:
         rig.vllm.default = rig.ollama.default = Fault.HANG
         with pytest.raises(DeadlineExceeded):
-            await rig.client.chat(ask(deadline_s=0.3))
+            await rig.client.chat(ask(deadline_s=2.0))
 
     assert (len(rig.vllm.bodies), len(rig.ollama.bodies)) == (1, 1)
 
@@ -205,7 +205,7 @@ async def test_cancellation_reaches_the_engine(make_rig: MakeRig) -> None:
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while rig.vllm.running:
                 await asyncio.sleep(0.005)
 

@@ -16,13 +16,13 @@ async def test_no_time_is_kept_for_one_that_will_not_be_asked() -> None:
     """With Ollama known to be down vLLM may use the whole deadline; else both would have failed a slow request."""
 
     async def slow(_: ChatRequest) -> Completion:
-        await asyncio.sleep(0.4)
+        await asyncio.sleep(2.0)
         return Completion(text="late", finish=Finish.STOP)
 
     vllm = Scripted("vllm", 0.4, Chunk(text="late"), STOP, whole=slow)
-    async with over(vllm, Scripted("ollama", whole=refused)) as client:
+    async with over(vllm, Scripted("ollama", whole=refused), first_token_s=0.3) as client:
         client.links["ollama"].breaker.failed(refusal())
-        answer = await client.chat(ask(deadline_s=0.6))
+        answer = await client.chat(ask(deadline_s=3.0))
         events = await read(client, ask(deadline_s=5.0))
 
     assert (answer.text, shown(events)) == ("late", "late")
@@ -41,7 +41,7 @@ async def test_asking_whether_a_model_is_loaded_takes_no_time_from_the_next_prov
         raise AssertionError
 
     async with over(Hung("vllm", whole=silent), Scripted("ollama")) as client:
-        answer = await client.chat(ask(deadline_s=1.1))
+        answer = await client.chat(ask(deadline_s=3.0))
 
     assert answer.provenance.provider == "ollama"
 

@@ -43,7 +43,7 @@ def environment(**more: str) -> dict[str, str]:
 
 def entry(*words: str, env: Mapping[str, str] | None = None, script: Path = SCRIPT) -> subprocess.CompletedProcess[str]:
     command = [str(script), *words]
-    return subprocess.run(command, env=env or environment(), capture_output=True, text=True, check=False, timeout=60)
+    return subprocess.run(command, env=env or environment(), capture_output=True, text=True, check=False, timeout=300)
 
 
 def fake(folder: Path, distribution: str) -> str:
@@ -80,7 +80,7 @@ def test_it_becomes_vllm_and_a_stop_signal_reaches_it(tmp_path: Path, distributi
         assert started.stdout
         told = json.loads(started.stdout.readline())
         started.send_signal(signal.SIGTERM)
-        rest, _ = started.communicate(timeout=30)
+        rest, _ = started.communicate(timeout=120)
 
     assert told["pid"] == started.pid
     assert told["argv"][:2] == first

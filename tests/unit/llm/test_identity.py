@@ -149,7 +149,7 @@ async def test_a_reading_ends_by_itself() -> None:
 
     now = iter(range(0, 10_000, 10))
     identity = Identity(hung, limit_s=0.01, clock=lambda: float(next(now)))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while asked < 2:
             identity.look()
             await asyncio.sleep(0.005)
@@ -207,7 +207,7 @@ async def test_answers_say_it(make_rig: MakeRig) -> None:
         rig.vllm.weights, rig.ollama.weights = "org/a", "0f" * 32
         found = {}
         for name in ("vllm", "ollama"):
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(30):
                 while not (answer := await rig.client.chat(ask(first=name))).provenance.digest:
                     await asyncio.sleep(0.01)
             found[name] = answer.provenance.digest
@@ -226,10 +226,11 @@ async def test_an_engine_that_comes_back_is_asked_again() -> None:
             return self.told
 
     engine = Telling("vllm")
-    async with over(engine, Scripted("ollama")) as client, asyncio.timeout(5):
+    async with over(engine, Scripted("ollama")) as client, asyncio.timeout(30):
         link = client.links["vllm"]
         await client.chat(ask())
-        await asyncio.sleep(0.01)
+        while not link.identity.told:
+            await asyncio.sleep(0.005)
         assert (await client.chat(ask())).provenance.digest == "before"
         engine.told = "after"
         link.breaker.failed(refusal())
@@ -237,5 +238,6 @@ async def test_an_engine_that_comes_back_is_asked_again() -> None:
         while link.breaker.is_open:
             await asyncio.sleep(0.005)
         await client.chat(ask())
-        await asyncio.sleep(0.01)
+        while not link.identity.told:
+            await asyncio.sleep(0.005)
         assert (await client.chat(ask())).provenance.digest == "after"

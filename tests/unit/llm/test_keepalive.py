@@ -92,7 +92,7 @@ def serve(request: pytest.FixtureRequest) -> Serve:
         listening = await asyncio.start_server(server.accept, "127.0.0.1", 0)
         url = f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}"
         kind = OpenAICompat if engine == "vllm" else Ollama
-        adapter = kind(name=engine, url=url, models=models(), connect_s=2.0)
+        adapter = kind(name=engine, url=url, models=models(), connect_s=5.0)
         async with listening:
             async with contextlib.aclosing(adapter):
                 yield server, adapter
@@ -170,7 +170,7 @@ async def test_a_body_without_an_end_keeps_no_reader_waiting(serve: Serve) -> No
     """[DONE] is the end of the answer; only the connection is lost."""
     async with serve(Act.HOLD, row="stream") as (server, adapter):
         for _ in range(2):
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(60):
                 assert "".join([chunk.text async for chunk in adapter.stream(ask())])
 
     assert server.connections == [1, 1]

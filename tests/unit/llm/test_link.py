@@ -21,7 +21,7 @@ async def test_a_bug_in_a_probe_does_not_end_the_probing() -> None:
             raise RuntimeError("a bug")
         return Completion(text="x", finish=Finish.STOP)
 
-    async with over(Scripted("vllm", whole=whole), Scripted("ollama")) as client, asyncio.timeout(5):
+    async with over(Scripted("vllm", whole=whole), Scripted("ollama")) as client, asyncio.timeout(30):
         breaker = client.links["vllm"].breaker
         breaker.failed(refusal())
         while breaker.is_open:

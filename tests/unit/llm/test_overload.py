@@ -15,8 +15,8 @@ OFFERED = 48
 
 async def test_ollama_keeps_its_pace_and_the_rest_are_told_to_come_back(make_rig: MakeRig) -> None:
     """Never more than a few are inside an engine that works on two at a time; nobody is left without a word."""
-    async with make_rig(vllm_port=free_port(), queue_wait_s=0.15, max_queued=8) as rig:
-        rig.ollama.slots, rig.ollama.work_s = SLOTS, 0.02
+    async with make_rig(vllm_port=free_port(), queue_wait_s=0.5, max_queued=8) as rig:
+        rig.ollama.slots, rig.ollama.work_s = SLOTS, 0.1
         for _ in range(4):  # what it does while little is going on
             await rig.client.chat(ask())
         ended: list[Answer | LLMError] = []

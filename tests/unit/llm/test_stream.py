@@ -111,7 +111,7 @@ async def test_leaving_early_frees_the_engine(make_rig: MakeRig, fault: Fault) -
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while rig.vllm.running:
                 await asyncio.sleep(0.005)
 
@@ -144,18 +144,18 @@ async def test_a_slow_reader_is_not_the_engines_silence() -> None:
     vllm = Scripted("vllm", Chunk(text="a"), 0.01, Chunk(text="b"), 0.01, STOP)
     got: list[StreamEvent] = []
     async with (
-        over(vllm, Scripted("ollama"), stall_s=0.1) as client,
+        over(vllm, Scripted("ollama"), stall_s=0.5) as client,
         contextlib.aclosing(client.stream(ask())) as events,
     ):
         async for event in events:
             got.append(event)
-            await asyncio.sleep(0.15)
+            await asyncio.sleep(0.7)
 
     attempt = end(got).answer.provenance.attempts[0]
     assert shown(got) == "ab"
     assert end(got).outcome is Outcome.COMPLETE
     assert attempt.longest_gap_s is not None
-    assert attempt.longest_gap_s < 0.15
+    assert attempt.longest_gap_s < 0.7
 
 
 async def test_the_slot_is_free_before_the_last_event() -> None:

@@ -70,7 +70,7 @@ def program(state: Path, *words: str) -> tuple[int, str]:
     """`python -m services.migration`, as a container runs it."""
     env = {"CUTOVER_STATE_DIR": str(state), "PYTHONPATH": str(REPO), "PATH": "/usr/bin:/bin"}
     argv = [sys.executable, "-P", "-m", "services.migration", *words]
-    done = subprocess.run(argv, env=env, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(argv, env=env, capture_output=True, text=True, timeout=300, check=False)
     return done.returncode, done.stdout.strip()
 
 

@@ -29,6 +29,6 @@ def test_the_command_installs_what_is_loaded() -> None:
 
 @pytest.mark.skipif(not importlib.util.find_spec(MODEL), reason=f"needs spaCy: {INSTALL}")
 def test_names_stand_at_their_places_with_types_of_ours() -> None:
-    found = {(m.text, m.type) for m in spacy_names.load()(TEXT)}
+    found = {(m.text, m.type) for m in spacy_names.load().find(TEXT)}
     assert found == {("Angela Merkel", "person"), ("Siemens", "organisation"), ("Berlin", "place")}
-    assert all(TEXT[m.start : m.end] == m.text for m in spacy_names.load()(TEXT))
+    assert all(TEXT[m.start : m.end] == m.text for m in spacy_names.load().find(TEXT))

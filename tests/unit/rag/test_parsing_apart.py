@@ -33,13 +33,13 @@ async def code(name: str, data: bytes, limits: Limits) -> str:
 
 async def test_a_document_comes_back_with_its_pages() -> None:
     """What the child read is what the parent has, its page map too."""
-    parsed = await parse_apart(named("a.pdf", pdf("One.", "Two.")), Limits())
+    parsed = await parse_apart(named("a.pdf", pdf("One.", "Two.")), Limits(wall_s=600))
 
     assert (parsed.text, page_of(parsed.pages, 6)) == ("One.\n\nTwo.", 2)
 
 
 async def test_a_refusal_comes_back_as_one() -> None:
-    assert await code("a.txt", b"\0\1\2\3", Limits()) == "binary-not-text"
+    assert await code("a.txt", b"\0\1\2\3", Limits(wall_s=600)) == "binary-not-text"
 
 
 async def test_a_content_that_unpacks_without_end_meets_the_limits() -> None:
@@ -66,14 +66,14 @@ async def test_a_parser_that_hangs_or_dies_is_the_document_s_refusal(
     """Nobody else notices; the child is gone."""
     stand_in(program)
 
-    assert await code("a.txt", b"words", Limits(wall_s=20 if CONFINED in program else 0.5)) == expected
+    assert await code("a.txt", b"words", Limits(wall_s=0.5 if "sleep" in program else 120)) == expected
 
 
 async def test_the_child_sees_none_of_our_secrets(stand_in: Stand, monkeypatch: pytest.MonkeyPatch) -> None:
     """A stranger's document is read without the admin token beside it."""
     monkeypatch.setenv("ADMIN_TOKEN", "secret")
     stand_in("import os, json; print(json.dumps({'parsed': {'text': str(sorted(os.environ)), 'pages': []}}))")
-    parsed = await parse_apart(named("a.txt", b"words"), Limits())
+    parsed = await parse_apart(named("a.txt", b"words"), Limits(wall_s=600))
 
     assert "ADMIN_TOKEN" not in parsed.text
 
@@ -83,4 +83,4 @@ async def test_where_memory_runs_out_the_child_ends_before_the_service(stand_in:
     told = "print(json.dumps({'parsed': {'text': open('/proc/self/oom_score_adj').read(), 'pages': []}}))"
     stand_in(f"import json\n{CONFINED}\n{told}")
 
-    assert (await parse_apart(named("a.txt", b"words"), Limits())).text.strip() == "1000"
+    assert (await parse_apart(named("a.txt", b"words"), Limits(wall_s=600))).text.strip() == "1000"

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-import socket
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -16,6 +16,7 @@ from services.llm import registry
 from services.settings import Settings
 from services.stack import local
 from services.stack.processes import Processes
+from tests.conftest import held_ports
 
 Env = dict[str, str]
 
@@ -42,20 +43,13 @@ def progress() -> Recorder:
 
 
 @pytest.fixture
-def free_port() -> Callable[[], int]:
-    """A function that gives a port nobody listens on, another one each time."""
-    given: set[int] = set()
+def free_port() -> Iterator[Callable[[], int]]:
+    """A function that gives a port nobody listens on, another one each time; nobody else gets it until the test ends.
 
-    def find() -> int:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = int(probe.getsockname()[1])
-        if port in given:
-            return find()
-        given.add(port)
-        return port
-
-    return find
+    An engine listens seconds after its port was chosen, and other processes run tests meanwhile.
+    """
+    with contextlib.ExitStack() as held:
+        yield lambda: held.enter_context(held_ports(1))[0]
 
 
 @pytest.fixture

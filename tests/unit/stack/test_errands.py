@@ -15,7 +15,7 @@ from tests.conftest import REPO
 def ran(tmp_path: Path, *words: str, **env: str) -> subprocess.CompletedProcess[str]:
     kept = {"PATH": os.defpath, "CUTOVER_HOME": str(tmp_path / "home"), "PYTHONPATH": str(REPO)}
     argv = [sys.executable, "-P", "-m", "services.stack", *words]
-    return subprocess.run(argv, env={**kept, **env}, capture_output=True, text=True, timeout=120, check=False)
+    return subprocess.run(argv, env={**kept, **env}, capture_output=True, text=True, timeout=300, check=False)
 
 
 def test_without_a_model_there_is_nothing_to_fetch(tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ SAY = "import os, time; os.write(1, b'ready\\n'); time.sleep(300)"
 HOLD = f"kept = bytearray(b'x') * {HELD}; {SAY}"
 FORK = f"import os; kept = bytearray(b'x') * {HELD}; os.fork(); {SAY}"
 GIVE_BACK = f"kept = bytearray(b'x') * {HELD}; del kept; {SAY}"
-LISTEN = f"import socket, sys; s = socket.socket(); s.bind(('127.0.0.1', int(sys.argv[1]))); s.listen(); {HOLD}"
+LISTEN = f"import socket, sys; s = socket.create_server(('127.0.0.1', int(sys.argv[1]))); {HOLD}"
 
 
 @contextmanager

@@ -38,6 +38,19 @@ def test_an_install_that_fails_says_what_and_where(settings: Settings, progress:
         peers.python(dataclasses.replace(settings, engines_dir=blocked), progress)
 
 
+@pytest.mark.parametrize("which", peers.Peers)
+def test_each_kind_of_peers_has_a_lock_with_hashes_and_a_folder_of_its_own(
+    which: peers.Peers, settings: Settings
+) -> None:
+    """And no address to fetch from: pip's own configuration says where."""
+    plan = peers.plan_of(settings, which)
+    [lock] = [file.read_text() for file in plan.requirements]
+
+    assert plan.target == settings.engines_dir / which
+    assert "--hash=sha256:" in lock
+    assert "://" not in lock
+
+
 def test_the_lock_holds_no_malicious_release() -> None:
     """litellm 1.82.7 and 1.82.8 ran foreign code at every start of Python."""
     locked = (peers.REQUIREMENTS / "peers.txt").read_text()

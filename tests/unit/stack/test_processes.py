@@ -33,7 +33,7 @@ def shell(script: str) -> tuple[str, ...]:
 
 def eventually(claim: Callable[[], object]) -> None:
     """Polls, because the kernel needs a moment."""
-    for _ in range(500):
+    for _ in range(6000):
         if claim():
             return
         time.sleep(0.01)

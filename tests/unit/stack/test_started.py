@@ -109,7 +109,7 @@ def test_an_engine_elsewhere_and_none_at_all_are_unknown(tmp_path: Path, free_po
     assert started.digests(settings_room.load(env), None) == {"ollama": "", "vllm": ""}
 
 
-LISTEN = "import socket, sys, time; s = socket.socket(); s.bind(('127.0.0.1', int(sys.argv[-1]))); s.listen(); "
+LISTEN = "import socket, sys, time; s = socket.create_server(('127.0.0.1', int(sys.argv[-1]))); "
 LISTEN += "print('ready', flush=True); time.sleep(300)"
 
 

@@ -105,7 +105,7 @@ def test_a_signal_ends_everything(stack: Settings, env: Env, number: signal.Sign
     assert child.stdout is not None and child.stdout.readline() == "up\n", child.communicate()[1]
     pids = ours(stack)
     child.send_signal(number)
-    _, said = child.communicate(timeout=30)
+    _, said = child.communicate(timeout=120)
 
     assert "KeyboardInterrupt" in said
     assert len(pids) == 3

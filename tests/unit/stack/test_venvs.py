@@ -247,7 +247,7 @@ def _lives(pid: int) -> bool:
 
 
 def _until(claim: Callable[[], bool]) -> None:
-    for _ in range(1000):
+    for _ in range(6000):
         if claim():
             return
         time.sleep(0.01)

@@ -93,7 +93,7 @@ async def test_old_answers_go_without_anybody_asking(database: Failing, caplog: 
         await database.write(lambda c, key=key, at=at: REPLIES.claim(c, "w", key, "f", at=at))
     database.good = 0
     memory = Memory(database=database, replies=REPLIES, now=lambda: later(old, KEPT_S))
-    async with asyncio.timeout(20), purged(memory, every_s=0.01):
+    async with asyncio.timeout(120), purged(memory, every_s=0.01):
         while "idempotency.not_purged reason=the disk is gone" not in caplog.messages:
             await asyncio.sleep(0.01)
         database.good = 1000
@@ -111,7 +111,7 @@ async def test_a_service_drops_its_old_answers_from_the_start(notes_settings: Se
         await memory.database.write(
             lambda c: memory.replies.claim(c, "w", "k", "f", at="2026-01-01T12:00:00.000+00:00")
         )
-    async with served(notes_app.build(notes_settings, client=llm), llm) as desk, asyncio.timeout(20):
+    async with served(notes_app.build(notes_settings, client=llm), llm) as desk, asyncio.timeout(120):
         memory = desk.app.state.room.memory
         while await memory.database.read(lambda c: c.execute(select(memory.replies.table)).all()):
             await asyncio.sleep(0.01)

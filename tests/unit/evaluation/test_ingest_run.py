@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from services.evaluation.ingesting import Footprint, Run, Stored, quarters
+from services.evaluation.ingest_run import Footprint, Run, Stored, quarters
 
 
 def stored(number: int, size: int, at_s: float) -> Stored:
