@@ -9,8 +9,9 @@ from pydantic import BaseModel
 
 from services.ner.name_candidates import NameCandidate, State
 from services.ner.producers import Made
-from services.ner.seen import DocumentId, Number, Seen, Who, refusals
+from services.ner.seen import DocumentId, Number, Seen, refusals
 from services.web.problems import missing
+from services.web.workspace import Who
 
 
 class SpanInfo(BaseModel):

@@ -40,18 +40,6 @@ Seen = Annotated[Graph, Depends(_graph)]
 """The graph of the caller's workspace."""
 
 
-ANONYMOUS = "anonymous"
-"""Who says something where no API keys are set up."""
-
-
-def _who(request: Request) -> str:
-    return str(request.scope["state"].get("key") or ANONYMOUS)
-
-
-Who = Annotated[str, Depends(_who)]
-"""The name of the caller's API key, for what is kept of who said it."""
-
-
 @contextmanager
 def refusals() -> Iterator[None]:
     """What the graph refuses is 404 for something that is not there, and 409 for something that stands against it."""

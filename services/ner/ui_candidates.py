@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from fastapi import APIRouter, Request, Response
 
-from services.ner.seen import DocumentId, Number, Seen, Who, refusals
+from services.ner.seen import DocumentId, Number, Seen, refusals
 from services.pages.rendering import go
 from services.web.page_paths import PAGES
+from services.web.workspace import Who
 
 
 def router() -> APIRouter:

@@ -20,7 +20,7 @@ from services.rag.schemas_feedback import (
 from services.rag.service import Rag
 from services.web.paging import After, Limit, position, sliced
 from services.web.problems import missing
-from services.web.workspace import key_name
+from services.web.workspace import who
 
 Provider = Annotated[
     str | None,
@@ -101,7 +101,7 @@ async def judged(rag: Rag, body: NewFeedback, request: Request) -> tuple[Feedbac
         comment=body.comment or "",
         wrong=wrong,
     )
-    return await rag.judge(judgement, key_name(request))
+    return await rag.judge(judgement, who(request))
 
 
 def info(feedback: Feedback) -> FeedbackInfo:

@@ -55,7 +55,7 @@ class Judgement:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Feedback:
-    """A stored judgement of the reader whose API key has the name `reader` (empty: no keys are set up)."""
+    """A stored judgement of the reader whose API key has the name `reader` (`anonymous`: no keys are set up)."""
 
     number: int
     id: str

@@ -79,7 +79,8 @@ class NewFeedback(AnswerRead):
 class FeedbackInfo(BaseModel):
     """A reader's judgement of an answer. `about` is equal for all that is said of the same answer.
 
-    `reader` is the name of the API key; `wrong_citation` is null, too, once its document was deleted.
+    `reader` is the name of the API key, `anonymous` without keys; `wrong_citation` is null, too, once its document is
+    deleted.
     """
 
     model_config = ConfigDict(from_attributes=True)

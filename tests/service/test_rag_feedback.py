@@ -47,7 +47,7 @@ class TestTheApi:
         kept = told.json()
 
         assert (told.status_code, told.headers["location"]) == (201, f"/v1/feedback/{kept['id']}")
-        assert kept["producer"] == said["producer"]
+        assert (kept["producer"], kept["reader"]) == (said["producer"], "anonymous")
         named = {name: kept["producer"][name] for name in ("provider", "model", "digest", "prompt_version")}
         assert named == {"provider": "vllm", "model": "tiny", "digest": "8b7a", "prompt_version": "ask-1"}
         assert kept["producer"]["params_hash"]
