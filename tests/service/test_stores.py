@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from services.ner.grounding import Mention
+from services.ner.producers import Made
 from services.ner.store import Graph, Graphs
 from services.notes.notebook import StoredNotebooks
 from services.notes.store import Notebook, Summary, VersionConflict
@@ -21,6 +22,7 @@ from services.web.provenance import Producer
 SECRET, STEM = "xylophonically", "xylophon"
 TEXT = f"The word is {SECRET}.\n\n" + "Filler words stand here. " * 60
 MADE = Producer(provider="vllm", engine="vllm", model="tiny", prompt_version="1", at="now")
+READ = Made(**MADE.model_dump())
 
 
 class TestReopened:
@@ -45,7 +47,7 @@ class TestReopened:
     async def test_the_graph_survives(self, tmp_path: Path) -> None:
         """Documents are as they were."""
         async with graph(tmp_path) as store:
-            document, _ = await store.put(TEXT, [], [], MADE)
+            document, _ = await store.put(TEXT, [], [], READ)
 
         async with graph(tmp_path) as store:
             assert await store.document(document.id) == (document, [])
@@ -75,7 +77,7 @@ class TestDeleted:
         """The same for what NER has read."""
         word = Mention(text=SECRET, type="product", start=12, end=12 + len(SECRET))
         async with graph(tmp_path) as store:
-            document, _ = await store.put(TEXT, [word], [], MADE)
+            document, _ = await store.put(TEXT, [word], [], READ)
             assert held(tmp_path)
             await store.delete(document.id)
             assert not held(tmp_path)

@@ -32,3 +32,11 @@ def test_names_stand_at_their_places_with_types_of_ours() -> None:
     found = {(m.text, m.type) for m in spacy_names.load().find(TEXT)}
     assert found == {("Angela Merkel", "person"), ("Siemens", "organisation"), ("Berlin", "place")}
     assert all(TEXT[m.start : m.end] == m.text for m in spacy_names.load().find(TEXT))
+
+
+@pytest.mark.skipif(not importlib.util.find_spec(MODEL), reason=f"needs spaCy: {INSTALL}")
+def test_what_it_sees_says_which_spacy_and_which_model_saw_it() -> None:
+    """As an accepted candidate's mentions keep it."""
+    made = spacy_names.load().made("now")
+    assert (made.provider, made.model, made.digest) == ("spacy", MODEL, "version:3.8.0")
+    assert made.prompt_version == f"spacy-{importlib.import_module('spacy').__version__}"
