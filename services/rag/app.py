@@ -74,8 +74,7 @@ def build(settings: Settings, *, client: Client | None = None, store: StoredDocu
     stored = store or StoredDocuments(settings.stores.url(SERVICE), search=_search(meaning, missing))
     entry = model(settings.aliases[SERVICE], settings.models_file)
     readers = Readers()
-    cutter, stages = Cutter(tokenizer), Stages(registry)
-    ingest = _ingest(settings, stored, meaning, cutter, readers, stages)
+    ingest = _ingest(settings, stored, meaning, Cutter(tokenizer), readers, Stages(registry))
     worker = Worker(stored.database, JOBS, ingest.handlers(), concurrency=AT_ONCE)
     ingest.wake = worker.wake
     context = _window(client, entry)
@@ -104,8 +103,8 @@ def build(settings: Settings, *, client: Client | None = None, store: StoredDocu
     routers = (*(part.router() for part in V1), admin.router())
     larger = dict.fromkeys(("/v1/documents", "/ui/documents"), settings.uploads.max_bytes + FORM_BYTES)
     app = application(room, title="Cutover RAG", routers=routers, larger_bodies=larger)
-    pages = [part.router() for part in PAGES]
-    install(app, settings, tabs=ui.TABS, routers=pages, templates=Path(__file__).with_name("templates"))
+    templates = Path(__file__).with_name("templates")
+    install(app, settings, tabs=ui.TABS, routers=[part.router() for part in PAGES], templates=templates)
     return app
 
 
