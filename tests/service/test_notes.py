@@ -78,7 +78,11 @@ class TestSaving:
         assert (await notes.http.delete(f"/v1/notes/{identifier}")).status_code == 204
         assert (await notes.http.get(f"/v1/notes/{identifier}")).status_code == 404
         assert (await notes.http.get("/v1/notes")).json() == {"notes": [], "next": None}
-        assert (await notes.http.get("/v1/search", params={"q": "fan"})).json() == {"hits": [], "by": "words"}
+        assert (await notes.http.get("/v1/search", params={"q": "fan"})).json() == {
+            "hits": [],
+            "by": "words",
+            "next": None,
+        }
 
 
 class TestPaging:
@@ -123,7 +127,11 @@ class TestSearch:
         identifier = await add(notes)
         await notes.http.put(f"/v1/notes/{identifier}", json={**FAN, "text": "All quiet."}, headers={"If-Match": "*"})
 
-        assert (await notes.http.get("/v1/search", params={"q": "fan"})).json() == {"hits": [], "by": "words"}
+        assert (await notes.http.get("/v1/search", params={"q": "fan"})).json() == {
+            "hits": [],
+            "by": "words",
+            "next": None,
+        }
         assert len((await notes.http.get("/v1/search", params={"q": "quiet"})).json()["hits"]) == 1
 
     @pytest.mark.parametrize("q", ['"', "fan* OR (", "title:fan NEAR", "\x00fan"])
