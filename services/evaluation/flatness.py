@@ -73,10 +73,10 @@ def _judged(quarters: Sequence[Quarter], medians: Sequence[int], *, may_be_none:
     least = max(SMALLEST, int((limit - second) / (KEPT * APART)) + 1)
     if size < least:
         why = f"{size / 1e6:.1f} MB of documents, at least {least / 1e6:.0f} are needed"
-    elif not may_be_none and 0 in (second, last):
-        why = "this system does not tell how much memory it holds"
     elif looks < FEWEST_LOOKS:
         why = f"{looks} looks in a quarter, at least {FEWEST_LOOKS} are needed"
+    elif not may_be_none and 0 in (second, last):
+        why = "this system does not tell how much memory it holds"
     if why:
         verdict = Verdict.INCONCLUSIVE
     return Flatness(verdict=verdict, second=second, last=last, limit=limit, why=why)

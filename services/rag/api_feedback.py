@@ -67,7 +67,7 @@ async def list_feedback(
 
 
 async def summarise_feedback(rag: UseCases) -> FeedbackSummary:
-    """Ratings of each producer's answers, each reader's word counted. Intervals that overlap say nothing of who is better.
+    """Ratings of each producer's answers. Intervals that overlap do not say who is better.
 
     Several readers of one answer are several ratings, so the interval is narrower than as many answers would make it.
     """
