@@ -19,7 +19,10 @@ MAY_GROW_BYTES = 4 * 1024 * 1024
 """The last quarter's median may be above the second's by this share of it or by so many bytes, whichever is more."""
 
 SMALLEST = 20_000_000
-"""Bytes of documents. In less, even a service that kept half of what it read would grow by less than may be."""
+"""Bytes of documents, and more where more may be added: a service that kept half of what it reads must be found out."""
+
+KEPT, APART = 0.5, 0.5
+"""That half, and the share of a run's bytes that come in between the middles of the two quarters."""
 
 FEWEST_LOOKS = 10
 """In each of the two quarters."""
@@ -48,12 +51,12 @@ class Flatness:
 
 def of_service(quarters: Sequence[Quarter]) -> Flatness:
     """On the service's own process."""
-    return _judged(quarters, [quarter.service_median for quarter in quarters])
+    return _judged(quarters, [quarter.service_median for quarter in quarters], may_be_none=False)
 
 
 def of_children(quarters: Sequence[Quarter]) -> Flatness:
     """On the processes that it has started, all together."""
-    return _judged(quarters, [quarter.children_median for quarter in quarters])
+    return _judged(quarters, [quarter.children_median for quarter in quarters], may_be_none=True)
 
 
 def overall(found: Sequence[Flatness]) -> Verdict:
@@ -62,15 +65,18 @@ def overall(found: Sequence[Flatness]) -> Verdict:
     return next((v for v in (Verdict.GROWS, Verdict.FLAT) if v in verdicts), Verdict.INCONCLUSIVE)
 
 
-def _judged(quarters: Sequence[Quarter], medians: Sequence[int]) -> Flatness:
+def _judged(quarters: Sequence[Quarter], medians: Sequence[int], *, may_be_none: bool) -> Flatness:
     second, last = (medians[n] for n in _COMPARED)
     limit = second + max(MAY_GROW_BYTES, int(second * MAY_GROW))
     size, looks = sum(quarter.bytes for quarter in quarters), min(quarters[n].looks for n in _COMPARED)
     verdict, why = Verdict.GROWS if last > limit else Verdict.FLAT, ""
-    if size < SMALLEST:
-        why = f"{size / 1e6:.1f} MB of documents, at least {SMALLEST / 1e6:.0f} are needed"
+    least = max(SMALLEST, int((limit - second) / (KEPT * APART)) + 1)
+    if size < least:
+        why = f"{size / 1e6:.1f} MB of documents, at least {least / 1e6:.0f} are needed"
     elif looks < FEWEST_LOOKS:
         why = f"{looks} looks in a quarter, at least {FEWEST_LOOKS} are needed"
+    elif not may_be_none and 0 in (second, last):
+        why = "this system does not tell how much memory it holds"
     if why:
         verdict = Verdict.INCONCLUSIVE
     return Flatness(verdict=verdict, second=second, last=last, limit=limit, why=why)

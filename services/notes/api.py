@@ -30,8 +30,8 @@ from services.notes.schemas import (
 )
 from services.notes.service import Notes
 from services.notes.store import FoundBy, Note, NoteHit, Summary, VersionConflict
-from services.notes.tags import slug
-from services.notes.which import Place, Which
+from services.notes.tags import sought
+from services.notes.which import Place, RankingLost, Which
 from services.web.asking import Asking
 from services.web.fields import Query as Words
 from services.web.paging import After, Limit, Position, position, sliced
@@ -148,7 +148,7 @@ async def search(
 
     `after` is the `next` of the page before; the next page begins behind its last note, wherever that ranks by then.
     """
-    found = await searched(notes, q, limit, after, Which(tag=slug(tag), archived=archived))
+    found = await searched(notes, q, limit, after, Which(tag=sought(tag), archived=archived))
     hits = [NoteHitInfo.model_validate(h) for h in found.hits]
     return NoteHits(hits=hits, by=found.by, next=found.onward)
 
@@ -163,11 +163,18 @@ class Page:
 
 
 async def searched(notes: Notes, words: str, limit: int, after: str, which: Which) -> Page:
-    """The page of a search behind the cursor `after`. Raises `Problem` 400 for one of another search."""
+    """The page of a search behind the cursor `after`.
+
+    Raises `Problem` 400 for one of another search, and 503 where its ranking cannot be gone on with now.
+    """
     filters = [words, which.tag, which.archived]
-    place = _place(position(after, "search", int, str, filters=filters))
-    found, by = await notes.search(words, limit + 1, which, place)
-    shown, onward = sliced(found, limit, "search", lambda h: (h.rank, h.id), filters=filters)
+    place = _place(position(after, "search", int, str, str, filters=filters))
+    try:
+        found, by = await notes.search(words, limit + 1, which, place)
+    except RankingLost as exc:
+        detail = "no vector can be compared now, and these pages are by meaning; begin the search again, or wait"
+        raise Problem(503, "ranking-lost", detail, headers={"Retry-After": "5"}) from exc
+    shown, onward = sliced(found, limit, "search", lambda h: (h.rank, h.id, by.value), filters=filters)
     is_deep = bool(shown) and shown[-1].rank >= MOST_RANKED
     return Page(hits=shown, by=by, onward=None if is_deep else onward)
 
@@ -176,10 +183,10 @@ def _place(found: Position | None) -> Place | None:
     """Where a search is gone on with. Raises `Problem` 400 for a place that no page ends with."""
     if found is None:
         return None
-    rank, note_id = found
-    if not 0 < int(rank) <= MOST_RANKED:
+    rank, note_id, by = found
+    if not 0 < int(rank) <= MOST_RANKED or by not in set(FoundBy):
         raise Problem(400, "cursor-invalid", "`after` is not the `next` of a page of this list with these filters")
-    return Place(rank=int(rank), note_id=str(note_id))
+    return Place(rank=int(rank), note_id=str(note_id), by=FoundBy(by))
 
 
 async def summarise(

@@ -2,15 +2,15 @@
 
 What is asked for beside the words (a tag, archived notes) is part of each query: however many better notes lack it,
 those that have it are found. A ranking is gone on with behind the note that was shown last, wherever that stands now.
+However deep that is, texts are read of the notes of one page alone.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import replace
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, Subquery, select
+from sqlalchemy import ColumnElement, Connection, Select, Subquery, select
 
 from services.notes import tag_rows
 from services.notes.store import NoteHit, Sought
@@ -26,15 +26,31 @@ Ours = Sequence[ColumnElement[bool]]
 """What holds for the notes that are looked for."""
 
 
+class Ranked(NamedTuple):
+    """A note in a ranking, by its number and its id."""
+
+    key: int
+    id: str
+    score: float
+
+
 def search(
     c: Connection, workspace: str, words: str, limit: int, meaning: Sought | None, which: Which, after: Place | None
 ) -> list[NoteHit]:
     """At most `limit` notes behind `after`, best first. Raises `ForeignSpace`."""
     ours = _ours(c, workspace, which, meaning.without if meaning else "")
     if meaning is None:
-        return _behind(after, limit, lambda depth: _by_words(c, ours, words, depth))
-    near = _Near(c, workspace, ours, words, meaning)
-    return _behind(after, limit, near.best)
+        page = _behind(after, limit, lambda depth: _by_words(c, ours, words, depth))
+        shown = _snippets(c, words, [one.key for _, one in page])
+    else:
+        near = _Near(c, workspace, ours, words, meaning)
+        page = _behind(after, limit, near.best)
+        shown = near.beginnings([one.key for _, one in page])
+    titles = _column(c, NOTE.c.title, [one.key for _, one in page])
+    return [
+        NoteHit(id=one.id, title=titles[one.key], snippet=shown.get(one.key, ""), score=one.score, rank=rank)
+        for rank, one in page
+    ]
 
 
 def _ours(c: Connection, workspace: str, which: Which, without: str) -> Ours:
@@ -42,35 +58,47 @@ def _ours(c: Connection, workspace: str, which: Which, without: str) -> Ours:
     return [*ours, NOTE.c.number.in_(tag_rows.having(c, workspace, which.tag))] if which.tag else ours
 
 
-def _behind(after: Place | None, limit: int, best: Callable[[int], list[NoteHit]]) -> list[NoteHit]:
-    """The `limit` hits behind `after`; where that note is found no more, behind what stood before it."""
+def _behind(after: Place | None, limit: int, best: Callable[[int], Sequence[Ranked]]) -> list[tuple[int, Ranked]]:
+    """The `limit` notes behind `after`, with their ranks; where it is found no more, behind what stood before it."""
     start = 0 if after is None else after.rank
     found = best(start + limit)
     if after is not None:
-        now = next((rank for rank, hit in enumerate(found, start=1) if hit.id == after.note_id), start - 1)
+        now = next((rank for rank, one in enumerate(found, start=1) if one.id == after.note_id), start - 1)
         if now > start:
             found = best(now + limit)
         start = now
-    return [replace(hit, rank=rank) for rank, hit in enumerate(found[start : start + limit], start=start + 1)]
+    return list(enumerate(found[start : start + limit], start=start + 1))
 
 
-def _by_words(c: Connection, ours: Ours, words: str, depth: int) -> list[NoteHit]:
+def _by_words(c: Connection, ours: Ours, words: str, depth: int) -> list[Ranked]:
     """Notes with the words that tell most, then those with any. Their scores are of two scales: none rises again."""
-    query = _query(ours, depth, lambda found: (NOTE.c.id, NOTE.c.title, found.c.snippet))
-    hits: list[NoteHit] = []
-    for row in WORDS.onward(c, words, query, depth, snippet="text"):
-        score = min(row.score, hits[-1].score) if hits else row.score
-        hits.append(NoteHit(id=row.id, title=row.title, snippet=row.snippet, score=score))
-    return hits[:depth]
+    found: list[Ranked] = []
+    for row in WORDS.onward(c, words, _query(ours, depth), depth):
+        score = min(row.score, found[-1].score) if found else row.score
+        found.append(Ranked(row.key, row.id, score))
+    return found[:depth]
 
 
-def _query(
-    ours: Ours, depth: int, shown: Callable[[Subquery], Sequence[ColumnElement[Any]]] = lambda _: ()
-) -> Callable[[Subquery], Select[Any]]:
+def _snippets(c: Connection, words: str, keys: Sequence[int]) -> Mapping[int, str]:
+    """Where the words are in each of these notes."""
+
+    def theirs(found: Subquery) -> Select[Any]:
+        return select(found.c.key, found.c.snippet).where(found.c.key.in_(keys))
+
+    rows = WORDS.best(c, words, theirs, len(keys), snippet="text") if keys else ()
+    return {row.key: row.snippet for row in rows}
+
+
+def _column(c: Connection, column: ColumnElement[str], keys: Sequence[int]) -> Mapping[int, str]:
+    """One column of these notes."""
+    return dict(c.execute(select(NOTE.c.number, column).where(NOTE.c.number.in_(keys))).tuples().all())
+
+
+def _query(ours: Ours, depth: int) -> Callable[[Subquery], Select[Any]]:
     """At most `depth` of what is found, best first."""
 
     def query(found: Subquery) -> Select[Any]:
-        hits = select(found.c.key, found.c.score, *shown(found)).select_from(found)
+        hits = select(found.c.key, found.c.score, NOTE.c.id).select_from(found)
         hits = hits.join(NOTE, NOTE.c.number == found.c.key).where(*ours)
         return hits.order_by(found.c.score.desc(), found.c.key).limit(depth)
 
@@ -86,16 +114,20 @@ class _Near:
         worded = WORDS.best(c, words, _query(ours, CANDIDATES), ENOUGH)
         self._head = blended(self._dense(workspace, meaning), [(row.key, row.score) for row in worded])
 
-    def best(self, depth: int) -> list[NoteHit]:
+    def best(self, depth: int) -> list[Ranked]:
         """The first `depth`."""
         ranked = self._head[:depth]
+        ids = dict(_column(self._c, NOTE.c.id, [key for key, _ in ranked]))
         if len(ranked) < depth:
-            known = {number for number, _ in ranked}
             rest = WORDS.onward(self._c, self._words, _query(self._ours, depth), depth)
-            ranked += [(row.key, 0.0) for row in rest if row.key not in known][: depth - len(ranked)]
-        shown = (NOTE.c.number, NOTE.c.id, NOTE.c.title, NOTE.c.text)
-        texts = {r.number: r for r in self._c.execute(select(*shown).where(NOTE.c.number.in_([n for n, _ in ranked])))}
-        return [self._hit(texts[number], score) for number, score in ranked]
+            new = [row for row in rest if row.key not in ids][: depth - len(ranked)]
+            ids |= {row.key: row.id for row in new}
+            ranked = [*ranked, *((row.key, 0.0) for row in new)]
+        return [Ranked(key, ids[key], score) for key, score in ranked]
+
+    def beginnings(self, keys: Sequence[int]) -> Mapping[int, str]:
+        """Of each of these notes the words where its nearest passage begins, else its first ones."""
+        return {key: self._beginning(key, text) for key, text in _column(self._c, NOTE.c.text, keys).items()}
 
     def _dense(self, workspace: str, meaning: Sought) -> list[tuple[int, float]]:
         """Notes by the nearest of their passages, where that begins being remembered."""
@@ -109,8 +141,7 @@ class _Near:
                 found[passages[key].note], self._at[passages[key].note] = score, passages[key].start
         return list(found.items())
 
-    def _hit(self, row: Row[Any], score: float) -> NoteHit:
-        start = self._at.get(row.number, 0)
-        shown = " ".join(row.text[start : start + SNIPPET_CHARS].split())
-        snippet = f"{'…' if start else ''}{shown}{'…' if start + SNIPPET_CHARS < len(row.text) else ''}"
-        return NoteHit(id=row.id, title=row.title, snippet=snippet, score=score)
+    def _beginning(self, key: int, text: str) -> str:
+        start = self._at.get(key, 0)
+        shown = " ".join(text[start : start + SNIPPET_CHARS].split())
+        return f"{'…' if start else ''}{shown}{'…' if start + SNIPPET_CHARS < len(text) else ''}"

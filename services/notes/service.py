@@ -14,7 +14,7 @@ from services.notes.passages import passages
 from services.notes.store import FoundBy, Note, Notebook, NoteHit, Sought, Summary
 from services.notes.summaries import Summariser, is_too_long
 from services.notes.tags import Tag
-from services.notes.which import ANY, Place, Which
+from services.notes.which import ANY, Place, RankingLost, Which
 from services.store.clock import Clock, utc_now
 from services.store.jobs import Job
 from services.store.vectors import ForeignSpace
@@ -111,8 +111,16 @@ class Notes:
     async def search(
         self, query: str, limit: int, which: Which = ANY, after: Place | None = None
     ) -> tuple[list[NoteHit], FoundBy]:
-        """The best of these notes, and what they were judged by: words alone where no vector can be compared now."""
-        return await self._searched(query, limit, which=which, after=after)
+        """The best of these notes, and what they were judged by: words alone where no vector can be compared now.
+
+        A ranking is gone on with as it was begun. Raises `RankingLost` where it cannot.
+        """
+        if after is not None and after.by is FoundBy.WORDS:
+            return await self.notebook.search(query, limit, which=which, after=after), FoundBy.WORDS
+        found, by = await self._searched(query, limit, which=which, after=after)
+        if after is not None and by is not after.by:
+            raise RankingLost
+        return found, by
 
     async def _searched(
         self, query: str, limit: int, *, without: str = "", which: Which = ANY, after: Place | None = None

@@ -9,6 +9,7 @@ from typing import Protocol
 
 from services.notes.pages import Page
 from services.notes.which import ANY, Place, Which
+from services.notes.which import FoundBy as FoundBy
 from services.store.jobs import Job, State
 from services.store.vectors import Space
 from services.web.provenance import Producer
@@ -20,13 +21,6 @@ class TagState(enum.StrEnum):
     SUGGESTED = "suggested"
     ACCEPTED = "accepted"
     REJECTED = "rejected"
-
-
-class FoundBy(enum.StrEnum):
-    """What notes were found by. `meaning` counts words as well, for a smaller part."""
-
-    WORDS = "words"
-    MEANING = "meaning"
 
 
 class Outcome(enum.StrEnum):

@@ -33,6 +33,11 @@ def slug(tag: str) -> str:
     return "/".join(level for level in levels if level)
 
 
+def sought(tag: str) -> str:
+    """A tag to look for; one that no note can have stays as it is, so that nothing is found, and not everything."""
+    return slug(tag) or tag.replace("\0", " ").strip()
+
+
 def distinct(vocabulary: Iterable[str]) -> tuple[str, ...]:
     """The vocabulary in its order, each tag in the first of its spellings."""
     first: dict[str, str] = {}

@@ -12,7 +12,7 @@ from fastapi import APIRouter, Query, Request, Response
 from services.notes.api import UseCases, searched
 from services.notes.service import Notes
 from services.notes.store import FoundBy, Note, NoteHit, TagState
-from services.notes.tags import slug
+from services.notes.tags import sought
 from services.notes.which import Which
 from services.pages.rendering import page
 from services.web.page_paths import PAGES
@@ -82,7 +82,7 @@ async def show(
 ) -> Response:
     """The list; a search where there are words to look for."""
     words = " ".join(q.replace("\0", " ").split())
-    wanted = Wanted(words=words, tag=slug(tag), archived=archived, after=after, limit=limit)
+    wanted = Wanted(words=words, tag=sought(tag), archived=archived, after=after, limit=limit)
     listed = await (_found(notes, wanted) if words else _newest(notes, wanted))
     tags = [t for t in await notes.notebook.tags() if t.accepted][:TAGS_TO_CHOOSE]
     return page(request, "notes_list.html", wanted=wanted, listed=listed, tags=tags, has_meaning=notes.has_meaning)

@@ -67,7 +67,10 @@ async def list_feedback(
 
 
 async def summarise_feedback(rag: UseCases) -> FeedbackSummary:
-    """How many answers of each producer helped. Two whose intervals overlap may be equally good."""
+    """Ratings of each producer's answers. Intervals that overlap do not say who is better.
+
+    Several readers of one answer are several ratings, so the interval is narrower than as many answers would make it.
+    """
     return FeedbackSummary(producers=[TallyInfo.model_validate(t) for t in await rag.feedback.tallies()])
 
 

@@ -49,8 +49,10 @@ class Judgement:
 
     @property
     def about(self) -> str:
-        """Equal for the same answer to the same request, and for no other: 64 hex digits."""
-        return hashlib.sha256(json.dumps([self.request_id, self.question, self.answer]).encode()).hexdigest()
+        """Equal for the same answer of the same producer to the same request, and for no other: 64 hex digits."""
+        made = self.producer
+        who = [made.provider, made.engine, made.model, made.digest, made.prompt_version] if made else []
+        return hashlib.sha256(json.dumps([self.request_id, self.question, self.answer, who]).encode()).hexdigest()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

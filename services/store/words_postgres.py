@@ -44,9 +44,10 @@ class Statistics:
 def statistics(c: Connection, name: str, terms: Sequence[str]) -> Statistics:
     """What is known of the table `name`, which is nothing before its first ANALYZE.
 
-    Terms that are not common are left out, and so are those with several parts: stems are kept one by one.
+    Terms that are not common are left out, and so are those with several parts: stems are kept one by one. One that was
+    common is in one row at least, however few rows a VACUUM has found since: none would be taken for a word of no row.
     """
     single = [term for term in terms if len(parts(term)) == 1]
     known = c.execute(text(_KNOWN), {"name": name, "terms": single}).all()
-    counts = {row.term: round(row.share * row.rows) for row in known if row.term is not None}
+    counts = {row.term: max(1, round(row.share * row.rows)) for row in known if row.term is not None}
     return Statistics(rows=int(known[0].rows) if known else 0, counts=counts)

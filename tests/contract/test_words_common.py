@@ -113,6 +113,18 @@ async def test_old_statistics_hide_nothing(database: Database, monkeypatch: pyte
     assert set(await found(database, "pump gasket valve", enough=16)) == set(new)
 
 
+async def test_a_common_word_is_in_one_row_at_least(database: Database) -> None:
+    """A VACUUM has found that few rows are left, and no ANALYZE came since: the one with the word is found."""
+    old = await kept(database, *["pump and fan"] * 5, *["valve"] * 395)
+    await analyzed(database)
+    await database.write(lambda c: WORDS.drop(c, old[1:]))
+    await database.write(lambda c: c.execute(text("UPDATE pg_class SET reltuples = 2 WHERE relname = 'note_words'")))
+    new = await kept(database, "gasket")
+
+    assert (await known(database, "pump")).counts == {"pump": 1}
+    assert set(await found(database, "pump gasket", enough=2)) == {old[0], *new}
+
+
 async def test_a_table_that_grew_is_known_to_have_grown(database: Database) -> None:
     """By its pages, as the planner reckons: the next ANALYZE comes later."""
     await kept(database, *["pump " * 50] * 60)

@@ -101,6 +101,25 @@ class TestMeaning:
         assert (body["hits"][0]["title"], body["by"]) == ("Rack", "meaning")
         assert "fan of gpu-2" in body["hits"][0]["snippet"]
 
+    async def test_pages_go_on_as_they_began(self, desk: Desk, themes: Themes) -> None:
+        """Words rank in another order, and know nothing of a note that was found by meaning."""
+        for n in range(3):
+            await add(desk, f"n{n}", "The fan is loud. " * (n + 1))
+        asked = {"q": "cooling", "limit": "2"}
+        first = (await desk.http.get("/v1/search", params=asked)).json()
+        themes.error = DeadError("gone", provider="vllm")
+        lost = await desk.http.get("/v1/search", params={**asked, "after": first["next"]})
+        themes.error = None
+        rest = (await desk.http.get("/v1/search", params={**asked, "after": first["next"]})).json()
+
+        assert (lost.status_code, lost.json()["type"]) == (503, "urn:cutover:problem:ranking-lost")
+        assert sorted(h["title"] for h in (*first["hits"], *rest["hits"])) == ["n0", "n1", "n2"]
+
+    async def test_a_tag_that_no_note_can_have_finds_nothing(self, desk: Desk) -> None:
+        await add(desk, "Fans", "A fan is loud.")
+        asked = {"q": "fan", "tag": "!"}
+        assert (await desk.http.get("/v1/search", params=asked)).json()["hits"] == []
+
     async def test_a_saved_note_is_found_by_what_it_means_now(self, desk: Desk) -> None:
         note = await add(desk, "Note", "The fan is loud.")
         await add(desk, "Heat", "All about cooling.")

@@ -89,6 +89,15 @@ class TestTheApi:
         ]
         assert told[0]["helped"]["high"] > told[1]["helped"]["low"], "three ratings prove nothing"
 
+    async def test_equal_answers_of_two_engines_are_rated_apart(self, rag: Desk) -> None:
+        """Also by a caller that keeps no id of its requests."""
+        for provider in ("vllm", "ollama"):
+            said = {**await answered(rag, provider), "rating": "up", "request_id": ""}
+            assert (await rag.http.post("/v1/feedback", json=said)).status_code == 201
+        told = (await rag.http.get("/v1/feedback/summary")).json()["producers"]
+
+        assert [(t["provider"], t["up"]) for t in told] == [("ollama", 1), ("vllm", 1)]
+
     async def test_pages_go_on_and_keep_to_their_filters(self, rag: Desk) -> None:
         said = await answered(rag)
         for n in range(3):

@@ -18,9 +18,8 @@ GRAPH = "model.onnx"
 TOKENS_AT_ONCE = 512
 """Padded tokens of one run of the graph: two whole windows.
 
-More is slower and takes more memory. At 4096 the largest blocks are 50 MB: what is above 32 MiB glibc maps anew each
-time, page by page, and what is below it keeps in heaps, one per thread. Twice in turns on two busy cores, 96 passages
-by two threads took 13 s of CPU and 250 MiB at most with 512 tokens, 16 and 19 s and 610 MiB with 4096.
+More takes more memory and was no faster: the largest blocks grow with it, and what is above 32 MiB glibc maps anew each
+time, page by page, while what is below it keeps in heaps, one per thread. `cutover bench --ingest` prints the memory.
 """
 
 

@@ -111,10 +111,14 @@ def disagreements(blocks: Mapping[str, list[Times]]) -> list[str]:
 
 
 def test_both_clients_agree_within_the_noise_floor(play: Play) -> None:
-    """The floor is how far the asyncio client is from itself; timed at the headers, Locust is far outside of it."""
+    """The floor is how far the asyncio client is from itself; timed at the headers, Locust is far outside of it.
+
+    In most of the plays: a floor is the largest of six differences, and a burst of somebody else's work moves it.
+    """
     found: list[list[str]] = []
-    for turn in range(PLAYS):
-        found.append(disagreements(play(turn)))
-        if not found[-1]:
+    while len(found) < PLAYS:
+        found.append(disagreements(play(len(found))))
+        agreed = sum(not told for told in found)
+        if agreed > PLAYS // 2:
             return
     pytest.fail(f"in {PLAYS} plays: {found}")

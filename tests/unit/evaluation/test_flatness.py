@@ -22,7 +22,7 @@ MIB = 1024 * 1024
 LOOKS = 80
 
 
-def seen(held: Callable[[int], int], *, size: int = SMALLEST, looks: int = LOOKS) -> list[Quarter]:
+def seen(held: Callable[[int], int], *, size: int = 10 * SMALLEST, looks: int = LOOKS) -> list[Quarter]:
     """The quarters of a run of four equal documents, one stored every 100 s; `held` is MiB at each look in turn."""
     run = Run(documents=[Stored(id=str(n), size=size // 4, chunks=1, chars=1, at_s=100.0 * (n + 1)) for n in range(4)])
     run.seen = [
@@ -89,7 +89,7 @@ def test_the_verdict_has_what_was_compared() -> None:
 @pytest.mark.parametrize(
     ("made", "why"),
     [
-        ({"size": SMALLEST - 4}, "20.0 MB of documents, at least 20 are needed"),
+        ({"size": SMALLEST - 4}, "20.0 MB of documents, at least 84 are needed"),
         ({"looks": 4 * FEWEST_LOOKS - 4}, "9 looks in a quarter, at least 10 are needed"),
         ({"looks": 0}, "0 looks in a quarter"),
     ],
@@ -101,6 +101,28 @@ def test_a_short_run_is_neither_flat_nor_growing(made: dict[str, int], why: str)
 
     assert found.verdict is Verdict.INCONCLUSIVE
     assert why in found.why
+
+
+@pytest.mark.parametrize(("held", "least"), [(10, 20), (300, 63)])
+def test_what_holds_more_is_judged_by_a_longer_run(held: int, least: int) -> None:
+    """Else all that came in between the quarters would be less than may be added."""
+    told = of_service(seen(lambda _: held, size=20_000_000))
+    long = of_service(seen(lambda _: held, size=4 * 16_000_000))
+
+    assert (told.verdict is Verdict.FLAT) is (least <= 20)
+    assert told.why in ("", f"20.0 MB of documents, at least {least} are needed")
+    assert long.verdict is Verdict.FLAT
+
+
+def test_memory_that_nobody_tells_is_not_flat() -> None:
+    """A system without those lines tells 0 at each look; readers may hold nothing between two documents."""
+    told = seen(lambda _: 0)
+
+    assert (of_service(told).verdict, of_service(told).why) == (
+        Verdict.INCONCLUSIVE,
+        "this system does not tell how much memory it holds",
+    )
+    assert of_children(told).verdict is Verdict.FLAT
 
 
 def test_the_readers_are_judged_by_their_own_memory() -> None:
