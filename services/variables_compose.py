@@ -80,6 +80,17 @@ COMPOSE: tuple[Variable, ...] = (
         default="nvcr.io/nvidia/k8s/dcgm-exporter:4.5.3-4.8.2-distroless",
         meaning="compose: the image of NVIDIA's exporter",
     ),
+    Variable(
+        name="POSTGRES_IMAGE",
+        default="pgvector/pgvector:0.8.1-pg17-trixie",
+        meaning="compose: the image of PostgreSQL with pgvector",
+    ),
+    Variable(name="POSTGRES_MEMORY", default="4G", meaning="compose: most memory of the PostgreSQL container"),
+    Variable(
+        name="POSTGRES_SHARED_BUFFERS",
+        default="1GB",
+        meaning="compose: what of that PostgreSQL keeps pages in; a search is slower where the store's do not fit",
+    ),
     Variable(name="CUTOVER_PROMETHEUS_PORT", default="9090", meaning="compose: port of Prometheus on CUTOVER_BIND"),
     Variable(name="CUTOVER_ALERTMANAGER_PORT", default="9093", meaning="compose: port of Alertmanager on CUTOVER_BIND"),
     Variable(name="CUTOVER_GRAFANA_PORT", default="3000", meaning="compose: port of Grafana on CUTOVER_BIND"),

@@ -50,8 +50,9 @@ def make_schema(c: Connection, name: str) -> None:
 
 
 def version(c: Connection) -> str:
-    """The server that answers."""
-    return f"PostgreSQL {c.execute(text('SHOW server_version')).scalar_one()}"
+    """The server that answers, and what it keeps pages in: a search is slower where the store's do not fit."""
+    number, buffers = (c.execute(text(f"SHOW {name}")).scalar_one() for name in ("server_version", "shared_buffers"))
+    return f"PostgreSQL {number} (shared_buffers {buffers})"
 
 
 def is_full(error: BaseException | None) -> bool:

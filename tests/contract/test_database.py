@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 import shutil
 import stat
 import threading
@@ -162,9 +163,11 @@ class TestTrouble:
             await Database(store_url, ONE).check()
 
     async def test_a_store_that_answers_passes_its_check(self, store_url: str) -> None:
-        """What `/readyz` asks."""
+        """What `/readyz` asks; of PostgreSQL it says what a search needs as well."""
         async with Database(store_url, ONE) as database:
-            await database.check()
+            told = (await database.check())["store"]
+        is_postgres = "postgres" in store_url
+        assert re.fullmatch(r"PostgreSQL [\d.]+ \(shared_buffers \d+\w+\)" if is_postgres else r"SQLite .+", told)
 
     async def test_a_server_that_is_not_there_is_told_without_its_password(self) -> None:
         """The message names the address, as whoever set it up must find it."""
