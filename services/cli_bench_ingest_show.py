@@ -24,24 +24,34 @@ _COLUMNS = (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Measured:
-    """One run on one store. `alone_s`: what embedding its chunks took by itself; None where that was not measured.
+class Alone:
+    """What embedding `chunks` took by itself. Seconds of the processor change less under another program's load."""
 
-    `alone_cpu_s` is the same in seconds of the processor, which another program's load changes less. `not_alone` says
-    why a run that `embeds` lacks it.
-    """
+    chunks: int
+    took_s: float
+    cpu_s: float
+
+    @property
+    def chunks_per_s(self) -> float:
+        return self.chunks / max(self.took_s, 1e-9)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measured:
+    """One run on one store. `alone`: the embedder by itself on a part of its chunks; `not_alone` why it lacks that."""
 
     store: str
     run: Run
     embeds: bool = False
-    alone_s: float | None = None
-    alone_cpu_s: float = 0.0
+    alone: Alone | None = None
     not_alone: str = ""
 
     @property
-    def share(self) -> float:
-        """Of the run's seconds of the processor, what the embedder by itself takes for the same chunks."""
-        return self.alone_cpu_s / max(self.run.cpu_s, 1e-9)
+    def share(self) -> float | None:
+        """Of the run's seconds of the processor, what the embedder by itself takes for as many chunks."""
+        if self.alone is None or not self.alone.chunks:
+            return None
+        return self.alone.cpu_s / self.alone.chunks * self.run.chunks / max(self.run.cpu_s, 1e-9)
 
     @property
     def memory(self) -> dict[str, Flatness]:
@@ -63,9 +73,9 @@ def document(measured: Measured) -> dict[str, Any]:
         "chunks_per_s": run.chunks / run.took_s,
         "mb_per_s": run.bytes / 1e6 / run.took_s,
     }
-    embedder = {}
-    if measured.alone_s is not None:
-        embedder = {"embedder_chunks_per_s": run.chunks / measured.alone_s, "embedder_share": measured.share}
+    embedder: dict[str, float] = {}
+    if measured.alone is not None and measured.share is not None:
+        embedder = {"embedder_chunks_per_s": measured.alone.chunks_per_s, "embedder_share": measured.share}
     return {
         "store": measured.store,
         "embeds": measured.embeds,
@@ -123,9 +133,9 @@ def _said(measured: Measured) -> list[str]:
         *(_of_memory(kind, flatness) for kind, flatness in measured.memory.items()),
         _of_stages(run),
     ]
-    if measured.alone_s is not None:
-        alone = run.chunks / max(measured.alone_s, 1e-9)
-        lines.append(f"the embedder alone: {alone:.0f} chunks/s, {measured.share:.0%} of the run's CPU time")
+    if measured.alone is not None and measured.share is not None:
+        told = f"{measured.alone.chunks_per_s:.0f} chunks/s (of {measured.alone.chunks})"
+        lines.append(f"the embedder alone: {told}, {measured.share:.0%} of the run's CPU time")
     if measured.not_alone:
         lines.append(f"the embedder alone: not measured, {measured.not_alone}")
     if run.failed:

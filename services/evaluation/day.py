@@ -48,8 +48,9 @@ class Desk:
         seconds = time.perf_counter() - began
         if response.is_error:
             return Said(arm=arm, seconds=seconds, reason=str(body.get("type", response.status_code)))
-        by = (body.get("llm") or {}).get("provider", "")
-        return Said(arm=arm, seconds=seconds, by=by, facts=piece.read(body))
+        made = body.get("llm") or {}
+        by, fallback = made.get("provider", ""), made.get("fallback_reason") or ""
+        return Said(arm=arm, seconds=seconds, by=by, fallback=fallback, facts=piece.read(body))
 
     async def get(self, service: str, path: str, **params: str | int) -> Any:
         """The JSON of a page. Raises `httpx2.HTTPError`."""
@@ -60,11 +61,15 @@ class Desk:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Said:
-    """One answer: which engine gave it ("" where none was needed), what it is worth, or why there is none."""
+    """One answer: which engine gave it ("" where none was needed), what it is worth, or why there is none.
+
+    `fallback` is why the engine that was to answer first did not.
+    """
 
     arm: str
     seconds: float
     by: str = ""
+    fallback: str = ""
     reason: str = ""
     facts: Mapping[str, float] = field(default_factory=dict)
 
@@ -81,13 +86,16 @@ class Ingested:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """What one engine did of one kind of work: medians in seconds, means of what the answers were worth."""
+    """What one engine did of one kind of work: medians in seconds, means of what the answers were worth.
+
+    `fallbacks` and `failed` count by reason.
+    """
 
     what: str
     arm: str
     asked: int
     answered: int
-    fallbacks: int
+    fallbacks: Mapping[str, int]
     failed: Mapping[str, int]
     median_s: float
     facts: Mapping[str, float]
@@ -106,8 +114,8 @@ class Day:
         found = [f"{n} documents were not stored: {why}" for why, n in self.ingested.refused.items()]
         for row in self.rows:
             found += [f"{row.what} by {row.arm}: {n} failed: {why}" for why, n in row.failed.items()]
-            if row.fallbacks:
-                found.append(f"{row.what} by {row.arm}: {row.fallbacks} were answered by the other engine")
+            for why, n in row.fallbacks.items():
+                found.append(f"{row.what} by {row.arm}: {n} answered by the other engine: {why}")
         return tuple(found)
 
 
@@ -171,7 +179,7 @@ def _row(what: str, arm: str, said: Sequence[Said]) -> Row:
         arm=arm,
         asked=len(said),
         answered=len(own),
-        fallbacks=len(good) - len(own),
+        fallbacks=dict(Counter(one.fallback for one in good if one.by not in (arm, ""))),
         failed=dict(Counter(one.reason for one in said if one.reason)),
         median_s=statistics.median([one.seconds for one in own]) if own else 0.0,
         facts={name: statistics.fmean(one.facts[name] for one in own if name in one.facts) for name in names},

@@ -128,3 +128,15 @@ def _quarter(run: Run, part: Sequence[Stored], begin: float, end: float) -> Quar
         children_files=max((s.children_files for s in seen), default=0),
         log_peak=max((s.log for s in seen), default=0),
     )
+
+
+def some(documents: Sequence[Stored], chunks: int) -> list[Stored]:
+    """Documents from all over the run with about `chunks` chunks together; all of them where there are no more."""
+    total, passed, taken = sum(document.chunks for document in documents), 0, 0
+    found: list[Stored] = []
+    for document in documents:
+        if taken * total <= passed * chunks:
+            found.append(document)
+            taken += document.chunks
+        passed += document.chunks
+    return list(documents) if total <= chunks else found

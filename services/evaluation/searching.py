@@ -81,6 +81,8 @@ async def measured(setup: Setup, material: Material) -> Measured:
                     await holder.add(batch)
                 size += len(batch)
                 setup.say(f"{size:,} chunks taken in")
+            for one in stored.values():
+                await one.database.analyze()
             for peer in peers:
                 setup.say(f"{count:,} chunks, {peer.name} indexes them")
                 found.uses |= {way: dict(of) for way, of in (await peer.build()).items()}

@@ -83,6 +83,11 @@ class Database:
         if self._is_sqlite and (why := await self._on(self._writer, lambda: self._forget(FORGET_S))):
             LOG.warning("store.forget_owed store=%s reason=%s", self.label, why)
 
+    async def analyze(self) -> None:
+        """Do now what PostgreSQL's autovacuum does in a while, for a measurement. SQLite keeps no such statistics."""
+        if not self._is_sqlite:
+            await self.write(postgres.analyze)
+
     async def check(self) -> dict[str, str]:
         """What answers, by part: the database, and what it searches with. Raises `StoreError` when it does not."""
         return await self.read(self._parts)

@@ -55,6 +55,12 @@ def version(c: Connection) -> str:
     return f"PostgreSQL {number} (shared_buffers {buffers})"
 
 
+def analyze(c: Connection) -> None:
+    """Renew what the server knows of the schema's tables, as its autovacuum does a minute or so after many writes."""
+    tables = c.execute(text("SELECT quote_ident(tablename) FROM pg_tables WHERE schemaname = current_schema()"))
+    c.execute(text(f"ANALYZE {', '.join(tables.scalars())}"))
+
+
 def is_full(error: BaseException | None) -> bool:
     """Whether the driver's `error` says that the disk is full."""
     return getattr(error, "sqlstate", None) == DISK_FULL

@@ -40,10 +40,6 @@ async def kept(database: Database, *texts: str) -> list[int]:
     return await database.write(put)
 
 
-async def analyzed(database: Database) -> None:
-    await database.write(lambda c: c.execute(text("ANALYZE note_words")))
-
-
 async def known(database: Database, *terms: str) -> Statistics:
     return await database.read(lambda c: statistics(c, "note_words", terms))
 
@@ -59,7 +55,7 @@ async def found(database: Database, words: str, enough: int = 1) -> Sequence[int
 async def test_common_words_are_known_by_their_stems(database: Database) -> None:
     """Not one that no row has, nor a name of several parts: those are counted."""
     await kept(database, *["pumps and err_4711"] * 60, *["a valve"] * 20)
-    await analyzed(database)
+    await database.analyze()
 
     counted = await known(database, "pumping", "valve", "xyzzy", "err_4711", "the")
     assert counted == Statistics(rows=80, counts={"pumping": 60, "valve": 20})
@@ -77,7 +73,7 @@ async def test_a_common_word_is_not_counted(database: Database, monkeypatch: pyt
     monkeypatch.setattr(WordIndex, "_counted", spied)
     monkeypatch.setattr(lexical, "RANKED_ROWS", 30)
     await kept(database, *["pump"] * 60)
-    await analyzed(database)
+    await database.analyze()
     rare = await kept(database, "pump and gasket")
 
     assert await found(database, "pump gasket") == rare
@@ -92,7 +88,7 @@ async def test_the_same_is_found_without_statistics(database: Database, monkeypa
     assert await known(database, "pump") == Statistics()
     before = [await found(database, question) for question in questions]
 
-    await analyzed(database)
+    await database.analyze()
     assert (await known(database, "pump")).counts == {"pump": 15}
     assert [await found(database, question) for question in questions] == before
     assert all(before)
@@ -102,7 +98,7 @@ async def test_old_statistics_hide_nothing(database: Database, monkeypatch: pyte
     """Words that were common and are gone or rare, and one that is common by now."""
     monkeypatch.setattr(lexical, "RANKED_ROWS", 10)
     old = await kept(database, *["pump"] * 20, *["gasket"] * 5)
-    await analyzed(database)
+    await database.analyze()
     await database.write(lambda c: WORDS.drop(c, old))
     new = await kept(database, *["valve"] * 15, "pump")
 
@@ -116,7 +112,7 @@ async def test_old_statistics_hide_nothing(database: Database, monkeypatch: pyte
 async def test_a_common_word_is_in_one_row_at_least(database: Database) -> None:
     """A VACUUM has found that few rows are left, and no ANALYZE came since: the one with the word is found."""
     old = await kept(database, *["pump and fan"] * 5, *["valve"] * 395)
-    await analyzed(database)
+    await database.analyze()
     await database.write(lambda c: WORDS.drop(c, old[1:]))
     await database.write(lambda c: c.execute(text("UPDATE pg_class SET reltuples = 2 WHERE relname = 'note_words'")))
     new = await kept(database, "gasket")
@@ -128,7 +124,7 @@ async def test_a_common_word_is_in_one_row_at_least(database: Database) -> None:
 async def test_a_table_that_grew_is_known_to_have_grown(database: Database) -> None:
     """By its pages, as the planner reckons: the next ANALYZE comes later."""
     await kept(database, *["pump " * 50] * 60)
-    await analyzed(database)
+    await database.analyze()
     await kept(database, *["pump " * 50] * 540)
 
     assert (await known(database, "pump")).rows == pytest.approx(600, rel=0.2)
@@ -138,9 +134,9 @@ async def test_deleted_words_leave_the_statistics(database: Database) -> None:
     """With the next ANALYZE, which the server makes by itself."""
     gone = await kept(database, *["secret"] * 20)
     await kept(database, *["pump"] * 20)
-    await analyzed(database)
+    await database.analyze()
     assert (await known(database, "secret")).counts == {"secret": 20}
 
     await database.write(lambda c: WORDS.drop(c, gone))
-    await analyzed(database)
+    await database.analyze()
     assert (await known(database, "secret", "pump")).counts == {"pump": 20}

@@ -10,7 +10,7 @@ import pytest
 from services.evaluation.day import Desk, Row, Work, day
 from services.evaluation.questions import Kind, Question, Split
 from services.evaluation.sections import Section
-from services.llm.errors import DeadError
+from services.llm.errors import DeadError, ErrorType
 from services.llm.types import Answer, ChatRequest
 from services.ner import app as ner_app
 from services.notes import app as notes_app
@@ -49,7 +49,9 @@ class Engines(ScriptedClient):
             raise DeadError("gone")
         names = '{"entities": [{"text": "Ingrid Solheim", "type": "person"}, {"text": "Atlantis", "type": "place"}]}'
         text = names if request.service == "ner" else "At 02:40 [1]."
-        return answer(text, provider="ollama" if asked in self.absent else request.first or "vllm")
+        if asked in self.absent:
+            return answer(text, provider="ollama", error=DeadError("slow", type=ErrorType.TIMEOUT_FIRST_TOKEN))
+        return answer(text, provider=request.first or "vllm")
 
 
 @pytest.fixture
@@ -86,7 +88,9 @@ async def test_every_piece_is_asked_of_both_engines_and_its_worth_is_told(desk: 
     assert (found.ingested.documents, dict(found.ingested.refused)) == (1, {"document-empty": 1})
     assert found.ingested.passages >= 1
     assert set(row) == {(what, arm) for what in ("questions", "summaries", "names") for arm in ("ollama", "vllm")}
-    assert all((one.asked, one.answered, one.fallbacks, dict(one.failed)) == (1, 1, 0, {}) for one in row.values())
+    assert all(
+        (one.asked, one.answered, dict(one.fallbacks), dict(one.failed)) == (1, 1, {}, {}) for one in row.values()
+    )
     for arm in ("ollama", "vllm"):
         assert row["questions", arm].facts == {"answerable": 1.0, "right page cited": 1.0, "quotes verified": 1.0}
         assert row["names", arm].facts["made up"] == 1.0
@@ -101,10 +105,10 @@ async def test_what_fails_or_comes_from_the_other_engine_is_not_the_engines_work
     row = rows(list(found.rows))
 
     assert dict(row["summaries", "vllm"].failed) == {"urn:cutover:problem:engines-down": 1}
-    assert (row["names", "vllm"].answered, row["names", "vllm"].fallbacks) == (0, 1)
+    assert (row["names", "vllm"].answered, dict(row["names", "vllm"].fallbacks)) == (0, {"timeout_first_token": 1})
     assert row["names", "vllm"].facts == {}
     assert row["summaries", "ollama"].answered == row["names", "ollama"].answered == 1
     assert {p for p in found.problems if "documents" not in p} == {
         "summaries by vllm: 1 failed: urn:cutover:problem:engines-down",
-        "names by vllm: 1 were answered by the other engine",
+        "names by vllm: 1 answered by the other engine: timeout_first_token",
     }

@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 
 from services import cli_bench_ingest_show as show
-from services.cli_bench_ingest_show import Measured
+from services.cli_bench_ingest_show import Alone, Measured
 from services.evaluation.flatness import SMALLEST, Verdict
 from services.evaluation.ingest_run import Footprint, Run, Stored
 
@@ -29,7 +29,8 @@ def measured(*, mib_a_look: float = 0.0, size: int = 2 * SMALLEST, alone_s: floa
         for n in range(81)
     ]  # fmt: skip
     run.busy_s = {"read": 100.0, "cut": 4.0, "embed": 380.0 if alone_s else 0.0, "store": 40.0}
-    return Measured(store="sqlite", run=run, embeds=alone_s is not None, alone_s=alone_s, alone_cpu_s=60.0)
+    alone = None if alone_s is None else Alone(chunks=run.chunks // 2, took_s=alone_s / 2, cpu_s=30.0)
+    return Measured(store="sqlite", run=run, embeds=alone is not None, alone=alone)
 
 
 def said(*found: Measured) -> str:
@@ -67,7 +68,7 @@ def test_the_embedder_s_share_of_the_time_is_beside_the_others() -> None:
     text = said(measured(alone_s=100.0))
 
     assert "read 25%, cut 1%, embed 95%, store 10%; the most: embed" in text
-    assert "the embedder alone: 2 chunks/s, 75% of the run's CPU time" in text
+    assert "the embedder alone: 2 chunks/s (of 100), 75% of the run's CPU time" in text
 
 
 def test_an_embedder_that_was_not_measured_alone_costs_the_run_nothing() -> None:
@@ -84,7 +85,7 @@ def test_an_embedder_that_was_not_measured_alone_costs_the_run_nothing() -> None
 def test_a_short_run_says_what_it_lacks() -> None:
     found = measured(size=SMALLEST // 4)
 
-    assert "memory of the service: inconclusive, 5.0 MB of documents, at least 20 are needed" in said(found)
+    assert "memory of the service: inconclusive, 5.0 MB of documents, at least 21 are needed" in said(found)
     assert show.EXIT[show.verdict([found])] == 2
 
 

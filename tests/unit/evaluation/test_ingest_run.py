@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from services.evaluation.ingest_run import Footprint, Run, Stored, quarters
+from services.evaluation.ingest_run import Footprint, Run, Stored, quarters, some
 
 
 def stored(number: int, size: int, at_s: float) -> Stored:
@@ -29,3 +29,15 @@ def test_a_run_of_one_file_or_none_has_four_quarters_all_the_same() -> None:
 
     assert [q.documents for q in one] == [1, 0, 0, 0]
     assert [q.took_s for q in quarters(Run(began_s=1.0))] == [0.0] * 4
+
+
+def test_a_part_of_a_run_is_from_all_over_it() -> None:
+    """A tenth of the chunks, spread; a run that has no more than are wanted is taken whole."""
+    run = [Stored(id=str(n), size=10, chunks=2 + n % 3, chars=9, at_s=float(n)) for n in range(300)]
+
+    part = some(run, 90)
+
+    assert abs(sum(d.chunks for d in part) - 90) <= 4
+    assert all(9 <= sum(int(d.id) // 100 == third for d in part) <= 11 for third in range(3))
+    assert some(run, 900) == run
+    assert some([], 90) == []
