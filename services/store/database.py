@@ -84,7 +84,7 @@ class Database:
             LOG.warning("store.forget_owed store=%s reason=%s", self.label, why)
 
     async def analyze(self) -> None:
-        """Do now what PostgreSQL's autovacuum does in a while, for a measurement. SQLite keeps no such statistics."""
+        """Do now what PostgreSQL's autovacuum does in a while, for a measurement. On SQLite nothing is to be done."""
         if not self._is_sqlite:
             await self.write(postgres.analyze)
 

@@ -63,6 +63,18 @@ def test_the_whole_is_drawn_and_listed(page: Page, ner: Served) -> None:
     fine(page, "ner-graph")
 
 
+def test_entities_without_a_fact_stand_in_rows(page: Page, ner: Served) -> None:
+    """Nothing pulls them together: one column of them would leave most of the picture empty."""
+    read(page, ner, TEXT, NAMES, [])
+    page.goto(f"{ner.url}/ui/graph")
+    ready(page)
+
+    spots = [where(page, name) for name in NAMES]
+    assert len(set(spots)) == len(NAMES)
+    assert min(len({round(spot[axis]) for spot in spots}) for axis in (0, 1)) > 1
+    fine(page, "ner-graph-without-facts")
+
+
 def test_a_click_shows_what_is_around(graph: Page) -> None:
     """The picture and the list grow together, and it is said aloud."""
     assert drawn(graph) == names(graph) == {"Mara Quill", "Tessel"}

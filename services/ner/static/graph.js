@@ -99,14 +99,20 @@ function take(part, near) {
   return fresh.length;
 }
 
+/** For entities without a fact between them, which nothing pulls together: cells as wide to high as a name and its dot. */
+function columns(number) {
+  return Math.ceil(Math.sqrt((number * cy.width() / 120) / (cy.height() / 50)));
+}
+
 function arrange(anew) {
   for (const entity of entities.values()) nodeOf(entity.id).toggleClass("apart", !shows(entity));
   const seen = cy.elements().not(".apart");
-  seen.layout({
-    name: "cose", animate: false, randomize: anew, fit: true, padding: 36,
-    boundingBox: { x1: 0, y1: 0, w: cy.width(), h: cy.height() }, nodeRepulsion: () => 20000, idealEdgeLength: () => 60,
+  const place = { animate: false, fit: true, padding: 36, boundingBox: { x1: 0, y1: 0, w: cy.width(), h: cy.height() } };
+  const pulled = {
+    name: "cose", randomize: anew, nodeRepulsion: () => 20000, idealEdgeLength: () => 60,
     componentSpacing: 40, gravity: 2, numIter: 1500,
-  }).run();
+  };
+  seen.layout({ ...place, ...(seen.edges().empty() ? { name: "grid", cols: columns(seen.length) } : pulled) }).run();
   if (cy.zoom() > 1.4) {
     cy.zoom(1.4);
     cy.center(seen);
