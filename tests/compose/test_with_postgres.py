@@ -47,7 +47,8 @@ def test_rows_are_in_postgres_and_outlive_its_restart(kept_in_postgres: Compose)
     }
     assert {service: rows(stack, service, table) for service, (_, table) in SAVED.items()} == {"rag": 1, "notes": 1}
 
-    assert "shared_buffers 1GB" in httpx2.get(f"{stack.settings().service_url('rag')}/readyz", trust_env=False).text
+    readyz = httpx2.get(f"{stack.settings().service_url('rag')}/readyz", trust_env=False, timeout=30)
+    assert "shared_buffers 1GB" in readyz.text
 
     stack("restart", "postgres")
 

@@ -110,6 +110,17 @@ async def breaker(settings: Settings, service: str) -> str:
     return str(answer.json()["providers"]["vllm"]["breaker"])
 
 
+async def becomes(settings: Settings, service: str, state: str) -> None:
+    """Each service has a breaker of its own: what one of them has seen, another sees at its next look."""
+    found = ""
+    try:
+        async with asyncio.timeout(STEP_LIMIT_S):
+            while (found := await breaker(settings, service)) != state:
+                await asyncio.sleep(0.1)
+    except TimeoutError:
+        pytest.fail(f"waited {STEP_LIMIT_S} s for a breaker of {service} that is {state}; it is {found or 'not told'}")
+
+
 @contextlib.contextmanager
 def in_full(settings: Settings, *services: str) -> Iterator[None]:
     """Stand in full for a while, by the rollout file alone; other tests find nothing of it."""
@@ -148,11 +159,11 @@ async def _killed_and_started_again(settings: Settings, env: dict[str, str], pro
         os.killpg(local.snapshot(settings)["vllm"].pid, signal.SIGKILL)
         killed_at = len(load.answered)
         await until(lambda: load.providers[killed_at:].count("ollama") >= 8, "Ollama answers", load)
-        assert await breaker(settings, "notes") == "open"
+        await becomes(settings, "notes", "open")
         await asyncio.to_thread(local.start_engine, settings, "vllm", progress, env=env)
         started_at = len(load.answered)
         await until(lambda: load.providers[started_at:].count("vllm") >= 8, "vLLM answers again", load)
-        assert await breaker(settings, "notes") == "closed"
+        await becomes(settings, "notes", "closed")
     return load
 
 

@@ -107,7 +107,7 @@ def test_both_engines_stop_at_the_end_of_the_turn(engines: Settings) -> None:
 
 def test_both_engines_have_the_window_of_the_registry(engines: Settings) -> None:
     """Told to each, because their defaults differ."""
-    served = httpx2.get(f"{engines.vllm_url}/v1/models", trust_env=False).json()["data"][0]
+    served = httpx2.get(f"{engines.vllm_url}/v1/models", timeout=30, trust_env=False).json()["data"][0]
     shown = post(f"{engines.ollama_url}/api/show", {"model": MODEL.names["ollama"]})
     parameters = dict(line.split(maxsplit=1) for line in shown["parameters"].splitlines())
 
