@@ -36,9 +36,6 @@ SHARE = 0.5
 EXPOSURE = 45
 """Requests at the candidate in a try."""
 
-SLOWED_EXPOSURE = 4 * EXPOSURE
-"""At most so many until the slowed one is found; about 50 are enough where nothing else slows the control as well."""
-
 LIMIT_S = 900
 STOPPED_S, RUNNING_S = 0.2, 0.1  # two thirds of the time stopped: three times slower
 POLICY = replace(gates.load().policy, poll_s=0.5)
@@ -175,7 +172,7 @@ async def test_an_equal_engine_stays_in_ten_tries_and_one_made_three_times_slowe
             highest.append(canary.e_value())
         canary.begin("slowed")
         async with slowed(canary.candidate):
-            result = await canary.controlled(SLOWED_EXPOSURE)
+            result = await canary.controlled(2 * EXPOSURE)
     assert failed == []
     assert result is not None
     assert result.action is Action.ROLLBACK, result.reasons
